@@ -1,0 +1,19 @@
+"""How long to wait before try number n."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+def exponential(attempt: int, *, base: timedelta, cap: timedelta) -> timedelta:
+    """Return `base` doubled for every attempt after the first (counted from 1), at most `cap`."""
+    # The exponent is bounded so that a step that failed a thousand times cannot overflow.
+    return min(cap, base * (2 ** min(max(attempt, 1) - 1, 30)))
+
+
+def jittered(delay: timedelta, fraction: float) -> timedelta:
+    """Return between half of `delay` and all of it; `fraction` in [0, 1) chooses where.
+
+    Half stays fixed, so that a retry is never immediate; the other half is spread.
+    """
+    return delay * (0.5 + fraction / 2)

@@ -1,0 +1,99 @@
+"""Every command by name, with its line of help and where it lies; imports nothing heavy.
+
+`headway --help` is written from this table alone. A command's module has `register(app)`, which
+adds it to a Typer application; a plug-in registers the same by entry point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+GROUP = "headway.commands"
+
+
+class Entry(NamedTuple):
+    """One command. `extra` is the part of the distribution that it needs, if any."""
+
+    name: str
+    help: str
+    target: str
+    section: str
+    extra: str | None = None
+
+    def load(self) -> Callable[[Any], None]:
+        """Return the function that registers the command. Raises ModuleNotFoundError."""
+        import importlib
+
+        module, _, function = self.target.partition(":")
+        register: Callable[[Any], None] = getattr(importlib.import_module(module), function)
+        return register
+
+
+_PIPELINES, _RUNS, _INSTALLATION, _SERVICES = "Pipelines", "Runs", "Installation", "Services"
+_HERE = "headway.cli."
+_COORDINATOR = "headway_coordinator.cli:register"
+
+CATALOGUE: tuple[Entry, ...] = (
+    Entry("validate", "Check definitions and show every mistake.",
+          _HERE + "definitions:register_validate", _PIPELINES),
+    Entry("apply", "Store definitions: all of them, or none.",
+          _HERE + "definitions:register_apply", _PIPELINES),
+    Entry("pipelines", "Show the pipelines that are stored.",
+          _HERE + "pipelines:register", _PIPELINES),
+    Entry("run", "Start a run of a pipeline or of a definition file.",
+          _HERE + "starting:register", _RUNS),
+    Entry("runs", "List, show, explain, follow, cancel and retry runs.",
+          _HERE + "runs:register", _RUNS),
+    Entry("queues", "Show what waits and runs in each queue.",
+          _HERE + "installation:register_queues", _INSTALLATION),
+    Entry("workers", "Show the workers and their slots.",
+          _HERE + "installation:register_workers", _INSTALLATION),
+    Entry("leader", "Show which coordinator leads.",
+          _HERE + "installation:register_leader", _INSTALLATION),
+    Entry("team", "Add and list teams.", _HERE + "teams:register", _INSTALLATION),
+    Entry("token", "Create, list and revoke tokens.", _HERE + "tokens:register", _INSTALLATION),
+    Entry("up", "Run the whole of Headway on this machine.", _COORDINATOR, _SERVICES, "embedded"),
+    Entry("coordinator", "Run a coordinator.", _COORDINATOR, _SERVICES, "coordinator"),
+    Entry("worker", "Run a worker for one team.", "headway_worker.cli:register", _SERVICES),
+    Entry("db", "Bring the database to this version.", _COORDINATOR, _SERVICES, "coordinator"),
+    Entry("bench", "Measure this installation.", _COORDINATOR, _SERVICES, "coordinator"),
+)  # fmt: skip
+
+
+def find(name: str) -> Entry | None:
+    """Return the command of that name: an entry point's before the table's own."""
+    known = next((entry for entry in CATALOGUE if entry.name == name), None)
+    if known is not None and known.section != _SERVICES:
+        return known
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=GROUP, name=name):
+        extra = known.extra if known else None
+        return Entry(name, known.help if known else "", point.value, _SERVICES, extra)
+    return known
+
+
+def overview() -> str:
+    """Return the text of `headway --help`."""
+    lines = [
+        "Usage: headway COMMAND [OPTIONS]",
+        "",
+        "Headway coordinates pipelines across tools, environments and teams.",
+    ]
+    for section in dict.fromkeys(entry.section for entry in CATALOGUE):
+        lines += ["", f"{section}:"]
+        lines += [f"  {e.name:<12} {e.help}" for e in CATALOGUE if e.section == section]
+    return "\n".join([*lines, "", *_ENDING])
+
+
+_ENDING = (
+    "Options:",
+    "  --version             Show the version.",
+    "  --install-completion  Install completion for this shell.",
+    "  --show-completion     Show the completion script of this shell.",
+    "  -h, --help            Show this text; `headway COMMAND --help` tells more.",
+    "",
+    "Every command takes --json. It talks to HEADWAY_API_URL with HEADWAY_TOKEN, or to the stack",
+    "that `headway up` started in this folder.",
+)

@@ -1,0 +1,117 @@
+"""`headway validate` and `headway apply`: definition files, checked here or stored there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from headway.cli.arguments import FilesArgument, JsonOption, unreadable
+from headway.cli.connection import connect
+from headway.cli.failures import lines_of
+from headway.cli.printing import clean, print_document, print_table
+from headway.errors import DefinitionError, Problem
+
+if TYPE_CHECKING:
+    from headway.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """The files as they were read, what they define, and what is wrong with them."""
+
+    files: tuple[tuple[str, str], ...]
+    specs: tuple[Spec, ...]
+    problems: tuple[Problem, ...]
+
+
+def register_validate(app: typer.Typer) -> None:
+    app.command("validate", help="Check definitions and show every mistake.")(validate)
+
+
+def register_apply(app: typer.Typer) -> None:
+    app.command("apply", help="Store definitions: all of them, or none.")(apply)
+
+
+def validate(files: FilesArgument, json: JsonOption = False) -> int:
+    """Check the files on this machine; no coordinator is asked."""
+    found = read_definitions(files)
+    invalid = DefinitionError("", found.problems) if found.problems else None
+    if json:
+        pipelines = [
+            {"pipeline": s.pipeline, "team": s.team, "digest": s.digest} for s in found.specs
+        ]
+        problems = [problem.as_dict() for problem in found.problems]
+        print_document({"valid": not problems, "pipelines": pipelines, "problems": problems})
+    if invalid is not None:
+        for line in lines_of(invalid):
+            print(clean(line), file=sys.stderr)
+        return invalid.exit_status
+    if not json:
+        for spec in found.specs:
+            print(f"{spec.team}/{spec.pipeline} is valid, digest {spec.digest[:12]}")
+    return 0
+
+
+def apply(files: FilesArgument, json: JsonOption = False) -> int:
+    """Check the files, then store them in one step."""
+    definitions = valid_definitions(files)
+    with connect() as client:
+        answer = client.apply(definitions.files)
+    if json:
+        print_document(answer)
+        return 0
+    rows = [
+        (
+            str(row.get("pipeline")),
+            str(row.get("team", "-")),
+            str(row.get("version")),
+            "new version" if row.get("changed") else "unchanged",
+            str(row.get("digest"))[:12],
+        )
+        for row in answer.get("applied", [])
+    ]
+    print_table(("PIPELINE", "TEAM", "VERSION", "CHANGE", "DIGEST"), rows, empty="nothing applied")
+    return 0
+
+
+def valid_definitions(paths: Sequence[Path]) -> Definitions:
+    """Return what the files define. Raises DefinitionError with every problem of every file."""
+    found = read_definitions(paths)
+    if found.problems:
+        count = len(found.problems)
+        message = f"{count} mistake{'s' if count > 1 else ''} in the definition"
+        raise DefinitionError(message, found.problems)
+    return found
+
+
+def read_definitions(paths: Sequence[Path]) -> Definitions:
+    """Return what the files define, good and bad. Raises DefinitionError for an unreadable file."""
+    from headway.spec import load_all
+
+    files: list[tuple[str, str]] = []
+    specs: list[Spec] = []
+    problems: list[Problem] = []
+    for path in paths:
+        name, content = _read(path)
+        before = len(problems)
+        for loaded in load_all(content, name):
+            problems.extend(loaded.problems)
+            if loaded.spec is not None:
+                specs.append(loaded.spec)
+        if len(problems) == before:
+            files.append((name, content.decode("utf-8")))
+    return Definitions(tuple(files), tuple(specs), tuple(dict.fromkeys(problems)))
+
+
+def _read(path: Path) -> tuple[str, bytes]:
+    if str(path) == "-":
+        return "stdin", sys.stdin.buffer.read()
+    try:
+        return str(path), path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error

@@ -1,0 +1,70 @@
+"""`headway queues`, `workers` and `leader`: how the installation is doing."""
+
+from __future__ import annotations
+
+import typer
+
+from headway.cli.arguments import JsonOption
+from headway.cli.connection import connect
+from headway.cli.printing import clean, clock_time, listing, print_document, print_table, rows_of
+
+
+def register_queues(app: typer.Typer) -> None:
+    app.command("queues", help="Show what waits and runs in each queue.")(queues)
+
+
+def register_workers(app: typer.Typer) -> None:
+    app.command("workers", help="Show the workers and their slots.")(workers)
+
+
+def register_leader(app: typer.Typer) -> None:
+    app.command("leader", help="Show which coordinator leads.")(leader)
+
+
+def queues(json: JsonOption = False) -> int:
+    """Show what waits and runs in each queue."""
+    with connect() as client:
+        answer = client.queues()
+    if json:
+        print_document(listing(answer, "queues"))
+        return 0
+    columns = ("queue", "ready", "dispatched", "running", "workers", "slots", "slots_free")
+    rows = [tuple(str(row.get(name, "-")) for name in columns) for row in rows_of(answer, "queues")]
+    titles = tuple(name.replace("_", " ").upper() for name in columns)
+    print_table(titles, rows, empty="no queues: nothing waits and no worker is here")
+    return 0
+
+
+def workers(json: JsonOption = False) -> int:
+    """Show the workers and their slots."""
+    with connect() as client:
+        answer = client.workers()
+    if json:
+        print_document(listing(answer, "workers"))
+        return 0
+    rows = []
+    for row in rows_of(answer, "workers"):
+        names = (str(row.get("worker")), str(row.get("team")), str(row.get("hostname")))
+        queues = ", ".join(str(queue) for queue in row.get("queues") or [])
+        slots = f"{row.get('slots_free', '-')} of {row.get('slots', '-')} free"
+        state = "draining" if row.get("draining") else "taking work"
+        rows.append((*names, queues, slots, state, clock_time(row.get("seen_at"))))
+    titles = ("WORKER", "TEAM", "HOST", "QUEUES", "SLOTS", "STATE", "LAST SEEN")
+    print_table(titles, rows, empty="no workers; start one with `headway worker --team TEAM`")
+    return 0
+
+
+def leader(json: JsonOption = False) -> int:
+    """Show which coordinator leads, or that none does."""
+    with connect() as client:
+        answer = client.leader()
+    if json:
+        print_document(answer)
+        return 0
+    found = answer.get("leader", answer) if isinstance(answer, dict) else None
+    if not found or not found.get("holder"):
+        print("no coordinator leads; nothing new is dispatched")
+        return 0
+    until = clock_time(found.get("expires_at"))
+    print(clean(f"{found['holder']} leads, epoch {found.get('epoch')}, lease until {until}"))
+    return 0

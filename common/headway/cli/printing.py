@@ -1,0 +1,132 @@
+"""What the command prints: documents, tables, states and durations as people read them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+SYMBOLS = {
+    "pending": "·",
+    "queued": "◷",
+    "ready": "◷",
+    "dispatched": "◷",
+    "running": "▶",
+    "retry_wait": "↻",
+    "deferred": "⋯",
+    "awaiting_approval": "◆",
+    "paused": "‖",
+    "cancelling": "⊘",
+    "succeeded": "✓",
+    "failed": "✕",
+    "timed_out": "✕",
+    "lost": "✕",
+    "skipped": "–",
+    "cancelled": "⊘",
+    "upstream_failed": "⇣",
+}
+_COLOURS = {"succeeded": "32", "failed": "31", "timed_out": "31", "lost": "31", "retry_wait": "33"}
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def print_document(document: Any) -> None:
+    """Print the one JSON document of a command."""
+    print(json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+
+
+def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+    """Print rows under their titles, each column as wide as its widest cell; or say it is empty."""
+    if not rows:
+        print(empty)
+        return
+    cells = [list(titles), *[[clean(cell).replace("\n", " ") for cell in row] for row in rows]]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(titles))]
+    for number, row in enumerate(cells):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(_paint(line.rstrip(), "1") if number == 0 else line.rstrip())
+
+
+def state_words(state: str) -> str:
+    """Return a state as its symbol and its words."""
+    return f"{SYMBOLS.get(state, '?')} {state.replace('_', ' ')}"
+
+
+def painted_state(state: str) -> str:
+    """Return the state's words, in colour on a terminal; the colour says nothing of its own."""
+    return _paint(state_words(state), _COLOURS.get(state))
+
+
+def clean(text: str) -> str:
+    """Return the text without characters that could steer a terminal."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def one_line(value: Any, limit: int = 100) -> str:
+    """Return a value on one line, cut to `limit` characters."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = clean(" ".join(text.split()))
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def moment(text: Any) -> datetime | None:
+    """Return the time that an RFC 3339 text of the API names, or None."""
+    try:
+        return datetime.fromisoformat(str(text)) if text else None
+    except ValueError:
+        return None
+
+
+def clock_time(text: Any) -> str:
+    """Return a time of the API to the second, in UTC as it came."""
+    at = moment(text)
+    return at.strftime("%Y-%m-%d %H:%M:%SZ") if at else "-"
+
+
+def span(seconds: float | None) -> str:
+    """Return a duration in the two largest units that matter."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def between(start: Any, end: Any) -> float | None:
+    """Return the seconds between two times of the API, or None where one is missing."""
+    first, last = moment(start), moment(end)
+    return (last - first).total_seconds() if first and last else None
+
+
+def size(count: Any) -> str:
+    """Return a number of bytes in a unit that fits."""
+    value = float(count or 0)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def rows_of(answer: Any, name: str) -> list[Mapping[str, Any]]:
+    """Return the rows of a list that the API answered."""
+    rows = answer.get(name, answer.get("items", [])) if isinstance(answer, Mapping) else answer
+    return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+
+
+def listing(answer: Any, name: str) -> Any:
+    """Return a list of the API as a document: an object with the list under its name."""
+    return {name: answer} if isinstance(answer, list) else answer
+
+
+def _paint(text: str, colour: str | None) -> str:
+    if colour is None or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[{colour}m{text}\x1b[0m"

@@ -1,0 +1,151 @@
+"""`headway runs`: what ran, what runs, why a step waits, and what to do about it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from headway.cli import logs
+from headway.cli.arguments import JsonOption, RunArgument
+from headway.cli.connection import connect, run_id
+from headway.cli.printing import (
+    between,
+    clean,
+    clock_time,
+    one_line,
+    painted_state,
+    print_document,
+    print_table,
+    rows_of,
+    span,
+    state_words,
+)
+from headway.cli.snapshot import Snapshot, snapshot
+from headway.cli.summary import print_summary
+
+PipelineOption = Annotated[str | None, typer.Option("--pipeline", help="Only runs of this pipeline.")]
+StateOption = Annotated[
+    str | None, typer.Option("--state", help="Only runs in these states, comma-separated.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(rich_markup_mode=None)
+    group.command("list", help="List runs, newest first.")(list_runs)
+    group.command("show", help="Show a run, its steps and their attempts.")(show)
+    group.command("explain", help="Say why the steps that do not run are not running.")(explain)
+    group.command("cancel", help="Ask a run to stop.")(cancel)
+    group.command("retry", help="Run again what failed in a run that has ended.")(retry)
+    logs.register(group)
+    app.add_typer(group, name="runs", help="List, show, explain, follow, cancel and retry runs.")
+
+
+def list_runs(
+    pipeline: PipelineOption = None,
+    state: StateOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="How many.")] = 20,
+    cursor: Annotated[str | None, typer.Option("--cursor", help="Where the last list ended.")] = None,
+    json: JsonOption = False,
+) -> int:
+    """List runs, newest first."""
+    with connect() as client:
+        answer = client.runs(pipeline=pipeline, state=state, limit=limit, cursor=cursor)
+    if json:
+        print_document({"runs": answer.get("runs", []), "next": answer.get("next")})
+        return 0
+    rows = [_row(row) for row in rows_of(answer, "runs")]
+    print_table(("ID", "PIPELINE", "TEAM", "STATE", "CREATED", "TOOK"), rows, empty="no runs")
+    if answer.get("next"):
+        print(f"more: --cursor {answer['next']}", file=sys.stderr)
+    return 0
+
+
+def _row(row: Any) -> tuple[str, ...]:
+    took = between(row.get("started_at"), row.get("finished_at"))
+    created = clock_time(row.get("created_at"))
+    names = (str(row.get("id")), str(row.get("pipeline")), str(row.get("team") or "-"))
+    return (*names, state_words(str(row.get("state"))), created, span(took))
+
+
+def show(id: RunArgument, json: JsonOption = False) -> int:
+    """Show a run, its steps and their attempts."""
+    with connect() as client:
+        document = client.run(run_id(client, id))
+        address = client.address
+    if json:
+        print_document(document)
+        return 0
+    run = snapshot(document)
+    _print_facts(run)
+    rows = [
+        (step.name, state_words(step.state), str(step.tries or "-"), span(step.seconds()), _note(step))
+        for step in run.steps
+    ]
+    print_table(("STEP", "STATE", "TRIES", "TIME", "NOTE"), rows, empty="no steps yet")
+    print()
+    print_summary(run, address)
+    return 0
+
+
+def _note(step: Any) -> str:
+    return one_line(step.failure() or "", 80) if step.state in ("failed", "retry_wait") else ""
+
+
+def _print_facts(run: Snapshot) -> None:
+    raw = run.raw
+    print(f"{run.team}/{run.pipeline} {run.id}: {painted_state(run.state)}")
+    if run.reason:
+        print(f"reason: {clean(run.reason)}")
+    if raw.get("quarantine"):
+        print(f"set aside, needs a person: {one_line(raw['quarantine'], 200)}")
+    print(f"started by {clean(str(raw.get('actor')))}, {clock_time(raw.get('created_at'))}")
+    print(f"definition {str(raw.get('digest'))[:12]}, version {raw.get('version', '-')}")
+    if raw.get("params"):
+        print("params: " + ", ".join(f"{k}={one_line(v, 60)}" for k, v in raw["params"].items()))
+    print()
+
+
+def explain(id: RunArgument, json: JsonOption = False) -> int:
+    """Say why the steps that do not run are not running."""
+    with connect() as client:
+        document = client.explain(run_id(client, id))
+    if json:
+        print_document(document)
+        return 0
+    waiting = [row for row in rows_of(document, "steps") if row.get("blockers")]
+    if not waiting:
+        print("nothing is waiting")
+    for row in waiting:
+        print(f"{clean(str(row.get('step')))}:")
+        for blocker in rows_of(row, "blockers"):
+            since = f", since {clock_time(blocker['since'])}" if blocker.get("since") else ""
+            print(clean(f"  {blocker.get('message')} [{blocker.get('code')}{since}]"))
+    return 0
+
+
+def cancel(
+    id: RunArgument,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why, for the record.")] = None,
+    json: JsonOption = False,
+) -> int:
+    """Ask a run to stop."""
+    with connect() as client:
+        answer = client.cancel(run_id(client, id), reason)
+    return _asked(answer, "asked to stop; see", as_json=json)
+
+
+def retry(id: RunArgument, json: JsonOption = False) -> int:
+    """Run again what failed in a run that has ended."""
+    with connect() as client:
+        answer = client.retry(run_id(client, id))
+    return _asked(answer, "asked to go on; see", as_json=json)
+
+
+def _asked(answer: Any, words: str, *, as_json: bool) -> int:
+    if as_json:
+        print_document(answer)
+    else:
+        print(f"{answer['id']}: {words} headway runs show {answer['id']}")
+    return 0

@@ -1,0 +1,117 @@
+"""A run as the API shows it at one moment, read with tolerance for keys that are not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headway.cli.printing import between, rows_of
+
+_TERMINAL = frozenset({"succeeded", "failed", "cancelled", "timed_out"})
+_NOT_DONE = frozenset(
+    {"pending", "ready", "running", "retry_wait", "deferred", "awaiting_approval"}
+)
+
+
+def terminal(run_state: str) -> bool:
+    """Return whether a run in that state has ended."""
+    return run_state in _TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step; `attempts` are the API's rows, oldest first."""
+
+    name: str
+    state: str
+    reason: str | None
+    outputs: Mapping[str, Any]
+    artifacts: tuple[Mapping[str, Any], ...]
+    attempts: tuple[Mapping[str, Any], ...]
+    error: Any
+    due_at: str | None
+
+    @property
+    def done(self) -> bool:
+        return self.state not in _NOT_DONE
+
+    @property
+    def tries(self) -> int:
+        """Return how many attempts were made."""
+        return len(self.attempts)
+
+    def seconds(self, now: str | None = None) -> float | None:
+        """Return how long the last attempt ran, or has been running at `now`."""
+        if not self.attempts:
+            return None
+        last = self.attempts[-1]
+        return between(last.get("started_at"), last.get("finished_at") or now)
+
+    def failure(self) -> str | None:
+        """Return the first line of what went wrong, from the step or its last failed attempt."""
+        causes = [self.error, *(row.get("error") for row in reversed(self.attempts))]
+        text = next((said for cause in causes if (said := _message(cause))), None)
+        return text.splitlines()[0] if text else None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run; `raw` is the document that the API answered."""
+
+    id: str
+    pipeline: str
+    team: str
+    state: str
+    reason: str | None
+    steps: tuple[StepView, ...]
+    raw: Mapping[str, Any]
+
+    def seconds(self) -> float | None:
+        """Return how long the run took, from its start or else from its making."""
+        start = self.raw.get("started_at") or self.raw.get("created_at")
+        return between(start, self.raw.get("finished_at"))
+
+    def brief(self) -> dict[str, dict[str, Any]]:
+        """Return the steps as `headway run --wait --json` prints them."""
+        return {
+            step.name: {
+                "state": step.state,
+                "attempts": step.tries,
+                "reason": step.reason,
+                "outputs": dict(step.outputs),
+            }
+            for step in self.steps
+        }
+
+
+def snapshot(document: Mapping[str, Any]) -> Snapshot:
+    """Return the run that the API's document shows."""
+    return Snapshot(
+        id=str(document.get("id")),
+        pipeline=str(document.get("pipeline")),
+        team=str(document.get("team") or "-"),
+        state=str(document.get("state")),
+        reason=document.get("reason"),
+        steps=tuple(_step(row) for row in rows_of(document.get("steps"), "steps")),
+        raw=document,
+    )
+
+
+def _step(row: Mapping[str, Any]) -> StepView:
+    outputs = row.get("outputs")
+    return StepView(
+        name=str(row.get("step") or row.get("name")),
+        state=str(row.get("state")),
+        reason=row.get("reason"),
+        outputs=outputs if isinstance(outputs, Mapping) else {},
+        artifacts=tuple(rows_of(row.get("artifacts") or [], "artifacts")),
+        attempts=tuple(rows_of(row.get("attempts") or [], "attempts")),
+        error=row.get("error"),
+        due_at=row.get("due_at"),
+    )
+
+
+def _message(cause: Any) -> str | None:
+    text = cause.get("message") if isinstance(cause, Mapping) else cause
+    return str(text) if text else None

@@ -1,0 +1,47 @@
+"""An ended run in a few lines: the result, its outputs, its files, and where to see it."""
+
+from __future__ import annotations
+
+from headway.cli.printing import clean, one_line, painted_state, size, span
+from headway.cli.progress import transition
+from headway.cli.snapshot import Snapshot, StepView
+
+_TROUBLE = ("failed", "upstream_failed", "cancelled")
+
+
+def print_summary(run: Snapshot, address: str) -> None:
+    """Print the summary on stdout."""
+    print(f"{run.pipeline} {run.id}: {painted_state(run.state)}{_allowed(run)} in {span(run.seconds())}")
+    for step in run.steps:
+        if step.state in _TROUBLE:
+            print(clean(f"  {step.name}: {transition(step)}"))
+    _print_outputs(run)
+    _print_artifacts(run)
+    print(f"page: {address}/r/{run.id}")
+
+
+def _allowed(run: Snapshot) -> str:
+    """Return the failures that a succeeded run had all the same; its state alone would hide them."""
+    failed = sum(step.state == "failed" for step in run.steps)
+    return f", {failed} failed (allowed)" if run.state == "succeeded" and failed else ""
+
+
+def _print_outputs(run: Snapshot) -> None:
+    rows = [(step, name, value) for step in run.steps for name, value in step.outputs.items()]
+    if rows:
+        print("outputs:")
+    for step, name, value in rows:
+        print(f"  {clean(step.name)}.{clean(name)} = {one_line(value)}")
+
+
+def _print_artifacts(run: Snapshot) -> None:
+    files = [(step, file) for step in run.steps for file in step.artifacts]
+    if files:
+        print("artifacts:")
+    for step, file in files:
+        print(f"  {artifact_line(step, file.get('path'), file.get('size'))}")
+
+
+def artifact_line(step: StepView, path: object, count: object) -> str:
+    """Return a stored file's step, path and size."""
+    return clean(f"{step.name}: {path} ({size(count)})")

@@ -1,0 +1,179 @@
+"""The routes of the API as methods; each returns the JSON that the server answers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+from headway.client.transport import Call, Pause, Transport
+from headway.errors import UnavailableError
+
+Json = dict[str, Any]
+_BASE = "/api/v1"
+
+
+class Client:
+    """A signed-in caller of one installation, which may have several addresses."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        token: str | None = None,
+        *,
+        pause: Pause | None = None,
+        new_key: Callable[[], str] = lambda: secrets.token_hex(16),
+    ) -> None:
+        self._transport = Transport(urls, token, pause=pause)
+        self._new_key = new_key
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    @property
+    def address(self) -> str:
+        """Return the address that answered last."""
+        return self._transport.address
+
+    # --- definitions and runs ------------------------------------------------------------------
+
+    def apply(self, files: Sequence[tuple[str, str]]) -> Json:
+        """Store the definitions in the files (name, text): all of them or none."""
+        body = {"files": [{"name": name, "text": text} for name, text in files]}
+        return self._post("/pipelines", body)
+
+    def start_run(
+        self,
+        pipeline: str,
+        *,
+        team: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        logical_date: str | None = None,
+        key: str | None = None,
+    ) -> Json:
+        """Ask for a run; the same `key` again names the same run. It exists when this returns."""
+        body: Json = {"pipeline": pipeline, "params": dict(params or {})}
+        if team is not None:
+            body["team"] = team
+        if logical_date is not None:
+            body["logical_date"] = logical_date
+        return self._post("/runs", body, key=key)
+
+    def runs(
+        self,
+        *,
+        pipeline: str | None = None,
+        state: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Json:
+        query = {"pipeline": pipeline, "state": state, "limit": limit, "cursor": cursor}
+        return self._get("/runs", query)
+
+    def run(self, id: str) -> Json:
+        return self._get(f"/runs/{_part(id)}")
+
+    def explain(self, id: str) -> Json:
+        return self._get(f"/runs/{_part(id)}/explain")
+
+    def artifacts(self, id: str) -> Any:
+        return self._get_any(f"/runs/{_part(id)}/artifacts")
+
+    def artifact(self, run: str, step: str, path: str) -> Iterator[bytes]:
+        """Yield the bytes of a file that a step kept."""
+        where = f"{_BASE}/artifacts/{_part(run)}/{_part(step)}"
+        return self._transport.download(Call("GET", where, {"path": path}))
+
+    def logs(
+        self, id: str, *, step: str | None = None, attempt: int | None = None, offset: int = 0
+    ) -> tuple[bytes, int]:
+        """Return what was written from byte `offset` on, and the offset to ask for next."""
+        query = {"step": step, "attempt": attempt, "offset": offset}
+        response = self._transport.send(Call("GET", f"{_BASE}/runs/{_part(id)}/logs", query))
+        content = response.content
+        following = response.headers.get("X-Headway-Next-Offset", "")
+        return content, int(following) if following.isdigit() else offset + len(content)
+
+    def cancel(self, id: str, reason: str | None = None) -> Json:
+        return self._post(f"/runs/{_part(id)}/cancel", {"reason": reason} if reason else {})
+
+    def retry(self, id: str) -> Json:
+        return self._post(f"/runs/{_part(id)}/retry", {})
+
+    # --- the installation ----------------------------------------------------------------------
+
+    def pipelines(self) -> Any:
+        return self._get_any("/pipelines")
+
+    def queues(self) -> Any:
+        return self._get_any("/queues")
+
+    def workers(self) -> Any:
+        return self._get_any("/workers")
+
+    def leader(self) -> Any:
+        return self._get_any("/leader")
+
+    def teams(self) -> Any:
+        return self._get_any("/teams")
+
+    def add_team(self, name: str) -> Json:
+        return self._post("/teams", {"name": name})
+
+    def tokens(self) -> Any:
+        return self._get_any("/tokens")
+
+    def create_token(
+        self, *, subject: str, role: str, team: str | None, expires_in: Any = None
+    ) -> Json:
+        """Make a token; its text is in this answer and never shown again."""
+        body: Json = {"subject": subject, "team": team, "role": role}
+        if expires_in is not None:
+            body["expires_in"] = expires_in
+        # Not repeated: a second copy would make a second token that nobody has seen.
+        return self._json(Call("POST", f"{_BASE}/tokens", json=body))
+
+    def revoke_token(self, id: str) -> None:
+        self._transport.send(Call("DELETE", f"{_BASE}/tokens/{_part(id)}"))
+
+    # --- sending -------------------------------------------------------------------------------
+
+    def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Json:
+        return self._json(Call("GET", _BASE + path, query or {}))
+
+    def _get_any(self, path: str) -> Any:
+        return self._value(Call("GET", _BASE + path))
+
+    def _post(self, path: str, body: Json, *, key: str | None = None) -> Json:
+        headers = {"Idempotency-Key": key or self._new_key()}
+        return self._json(Call("POST", _BASE + path, json=body, headers=headers))
+
+    def _json(self, call: Call) -> Json:
+        value = self._value(call)
+        return value if isinstance(value, dict) else {"items": value}
+
+    def _value(self, call: Call) -> Any:
+        response = self._transport.send(call)
+        try:
+            return response.json()
+        except ValueError as error:
+            message = f"{self.address} answered something that is not JSON"
+            hint = "check HEADWAY_API_URL"
+            raise UnavailableError("not_headway", message, hint) from error
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")

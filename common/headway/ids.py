@@ -1,0 +1,27 @@
+"""Identifiers: sortable by time of making where they are random, derived where they can be."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from headway.clock import Clock
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
+
+RandomBytes = Callable[[int], bytes]
+
+
+def new_id(clock: Clock, random_bytes: RandomBytes = secrets.token_bytes) -> str:
+    """Return 26 characters: 48 bits of milliseconds, then 80 random bits (the ULID layout)."""
+    milliseconds = int(clock.now().timestamp() * 1000)
+    value = (milliseconds << 80) | int.from_bytes(random_bytes(10), "big")
+    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def attempt_id(run: str, step_index: int, no: int) -> str:
+    """Return the id of attempt `no` (from 1) of the step at `step_index` of the run's plan.
+
+    It is derived, so that a decision made twice names the same attempt.
+    """
+    return f"{run}-{step_index}-{no}"

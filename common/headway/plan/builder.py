@@ -1,0 +1,112 @@
+"""From canonical steps to a graph in topological order, in time linear in steps and edges."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+from headway.errors import DefectError
+from headway.plan.digest import digest_of
+from headway.plan.model import Kind, Plan, PlanStep, Retry, When
+
+BODY_KEYS = ("env", "with", "outputs", "artifacts", "inputs", "workdir", "interpreter")
+
+
+def build(canonical: Mapping[str, Any], digest: str | None = None) -> Plan:
+    """Return the plan of a canonical spec: each step after its needs, `finally` steps last.
+
+    Steps that do not wait for each other keep the order of the definition. A stored `digest` is
+    taken as it is; without one it is computed. Raises DefectError for a graph that validation
+    refuses.
+    """
+    main = _ordered(canonical["steps"])
+    last = _ordered(canonical["finally"])
+    steps = tuple(
+        _plan_step(step, index, final=index >= len(main))
+        for index, step in enumerate([*main, *last])
+    )
+    code = canonical.get("code")
+    return Plan(
+        pipeline=canonical["pipeline"],
+        team=canonical["team"],
+        digest=digest or digest_of(canonical),
+        priority=canonical["priority"],
+        timeout=_duration(canonical["timeout"]),
+        code=code["path"] if code else None,
+        steps=steps,
+        by_key=MappingProxyType({step.key: step for step in steps}),
+        dependents=MappingProxyType(_dependents(steps)),
+        param_types={name: param["type"] for name, param in canonical["params"].items()},
+    )
+
+
+def _ordered(steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Kahn's algorithm; the queue begins in the definition's order, which keeps it stable."""
+    by_name = {step["name"]: step for step in steps}
+    missing = {step["name"]: len(step["needs"]) for step in steps}
+    dependents: dict[str, list[str]] = {name: [] for name in by_name}
+    for step in steps:
+        for need in step["needs"]:
+            if need not in by_name:
+                raise _broken(f"step `{step['name']}` needs `{need}`, which is not there")
+            dependents[need].append(step["name"])
+    ready = deque(name for name, count in missing.items() if not count)
+    ordered = []
+    while ready:
+        name = ready.popleft()
+        ordered.append(by_name[name])
+        for dependent in dependents[name]:
+            missing[dependent] -= 1
+            if not missing[dependent]:
+                ready.append(dependent)
+    if len(ordered) != len(steps):
+        raise _broken("the steps need each other in a circle")
+    return ordered
+
+
+def _broken(message: str) -> DefectError:
+    return DefectError("invalid_plan", f"A definition that was not validated: {message}.")
+
+
+def _plan_step(step: Mapping[str, Any], index: int, *, final: bool) -> PlanStep:
+    kind = Kind(step["kind"])
+    return PlanStep(
+        key=step["name"],
+        index=index,
+        kind=kind,
+        needs=tuple(step["needs"]),
+        when=When(step["when"]),
+        condition=step["if"],
+        resource_class=step["class"],
+        retry=_retry(step["retry"]),
+        timeout=_duration(step["timeout"]),
+        queue_timeout=_duration(step["queue_timeout"]),
+        final=final,
+        allow_failure=step["allow_failure"],
+        body={kind.value: step[kind.value], **{key: step[key] for key in BODY_KEYS}},
+    )
+
+
+def _retry(retry: Mapping[str, Any]) -> Retry:
+    return Retry(
+        max=retry["max"],
+        backoff=retry["backoff"],
+        delay=timedelta(seconds=retry["delay"]),
+        cap=timedelta(seconds=retry["cap"]),
+        jitter=retry["jitter"],
+    )
+
+
+def _duration(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+def _dependents(steps: Sequence[PlanStep]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {step.key: [] for step in steps}
+    for step in steps:
+        for need in step.needs:
+            found[need].append(step.key)
+    return {key: tuple(names) for key, names in found.items()}

@@ -1,0 +1,81 @@
+"""The plan: what the engine walks. Built once a run from the canonical spec, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+
+class When(StrEnum):
+    """Which ends of a step's needs let it run (Airflow calls these trigger rules)."""
+
+    ALL_SUCCEEDED = "all_succeeded"
+    ALL_FAILED = "all_failed"
+    ALL_DONE = "all_done"
+    ALL_SKIPPED = "all_skipped"
+    ANY_SUCCEEDED = "any_succeeded"
+    ANY_FAILED = "any_failed"
+    ANY_DONE = "any_done"
+    NONE_FAILED = "none_failed"
+    NONE_SKIPPED = "none_skipped"
+    NONE_FAILED_MIN_ONE_SUCCESS = "none_failed_min_one_success"
+    ALL_DONE_MIN_ONE_SUCCESS = "all_done_min_one_success"
+    ALWAYS = "always"
+
+
+class Kind(StrEnum):
+    """What a step does. `wait` holds no worker slot: the coordinator's timer ends it."""
+
+    RUN = "run"
+    PYTHON = "python"
+    HTTP = "http"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """`max` counts retries after the first attempt; the delay grows up to `cap`."""
+
+    max: int = 0
+    backoff: str = "exponential"  # or "fixed"
+    delay: timedelta = timedelta(seconds=5)
+    cap: timedelta = timedelta(minutes=5)
+    jitter: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """One node. `body` is the step's canonical definition (JSON), `${{ }}` not yet resolved."""
+
+    key: str
+    index: int
+    kind: Kind
+    needs: tuple[str, ...]
+    when: When
+    condition: str | None
+    resource_class: str
+    retry: Retry
+    timeout: timedelta | None
+    queue_timeout: timedelta | None
+    final: bool
+    allow_failure: bool
+    body: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run's graph: steps in topological order (`finally` steps last), edges both ways."""
+
+    pipeline: str
+    team: str
+    digest: str
+    priority: int
+    timeout: timedelta | None
+    code: str | None
+    steps: tuple[PlanStep, ...]
+    by_key: Mapping[str, PlanStep] = field(hash=False)
+    dependents: Mapping[str, tuple[str, ...]] = field(hash=False)
+    param_types: Mapping[str, str] = field(default_factory=dict, hash=False)

@@ -1,0 +1,260 @@
+"""The messages themselves, as strict, frozen, size-limited models.
+
+Every message is parsed from raw bytes with `parse`, which checks the size first. Unknown keys,
+wrong types and over-long strings are refused: a team's worker is hostile to the coordinator.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+VERSION = 1
+DISPATCH_LIMIT_BYTES = 1024
+OUTPUTS_LIMIT_BYTES = 256 * 1024
+COMPLETION_LIMIT_BYTES = 2 * OUTPUTS_LIMIT_BYTES
+REQUEST_LIMIT_BYTES = 8 * 1024 * 1024
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Queue = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Short = Annotated[str, StringConstraints(max_length=200)]
+Text = Annotated[str, StringConstraints(max_length=8192)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64"
+    )
+
+
+class Outcome(StrEnum):
+    """How an attempt ended, as a worker reports it; a closed set."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class Dispatch(Message):
+    """A doorbell: which attempt waits. It carries no parameters and gives no right by itself."""
+
+    v: Literal[1] = 1
+    team: Name
+    run: Id
+    step: Name
+    attempt: Id
+    fence: Count
+    dispatch_no: Count
+    queue: Queue
+
+
+class Register(Message):
+    """A worker's boot announces itself; older boots of the same worker are superseded."""
+
+    worker: Id
+    boot: Id
+    classes: Annotated[list[Name], Field(min_length=1, max_length=64)]
+    slots: Annotated[int, Field(ge=1, le=10_000)]
+    hostname: Short
+    machine_boot: Short
+    version: Short
+
+
+class Registered(Message):
+    team: Name
+    lease_ms: Count
+    heartbeat_ms: Count
+    server_now: datetime
+
+
+class Claim(Message):
+    attempt: Id
+    fence: Count
+    dispatch_no: Count
+    queue: Queue
+
+
+class ClaimBatch(Message):
+    worker: Id
+    boot: Id
+    claims: Annotated[list[Claim], Field(min_length=1, max_length=1000)]
+
+
+class LostReason(StrEnum):
+    RUNNING = "running"
+    TERMINAL = "terminal"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+class ArtifactRef(Message):
+    """A stored file: its path as the step knew it, its content's digest and size in bytes."""
+
+    path: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    sha256: Sha256
+    size: Count
+
+
+class Work(Message):
+    """A claimed attempt's resolved step: everything a worker needs to perform it.
+
+    `body` is the step's canonical definition with every `${{ }}` resolved: exactly one of
+    `run`, `python`, `http`, and `env`, `with`, `outputs`, `artifacts`, `workdir`, `interpreter`.
+    """
+
+    run: Id
+    pipeline: Name
+    team: Name
+    step: Name
+    no: Count
+    kind: Name
+    body: dict[str, Any]
+    digest: Short
+    code: str | None = None
+    timeout_ms: Count | None = None
+    inputs: dict[str, list[ArtifactRef]] = {}
+
+
+class ClaimAnswer(Message):
+    """Won: `work`, `token` and the lease. Lost: `reason`, and the worker drops the message."""
+
+    attempt: Id
+    fence: Count
+    won: bool
+    reason: LostReason | None = None
+    work: Work | None = None
+    token: str | None = None
+
+
+class ClaimAnswers(Message):
+    lease_ms: Count
+    claims: list[ClaimAnswer]
+
+
+class Held(Message):
+    attempt: Id
+    fence: Count
+
+
+class Heartbeat(Message):
+    """Every 3 s, one a worker. `finished` lists what ended but is not acknowledged yet."""
+
+    worker: Id
+    boot: Id
+    slots: Count
+    slots_free: Count
+    draining: bool = False
+    running: Annotated[list[Held], Field(max_length=10_000)] = []
+    finished: Annotated[list[Held], Field(max_length=100_000)] = []
+    reaped: Annotated[list[Held], Field(max_length=10_000)] = []
+
+
+class HeartbeatAnswer(Message):
+    """`superseded`: another boot of this worker registered; kill the steps and exit."""
+
+    superseded: bool = False
+    lease_ms: Count
+    renewed: list[Id] = []
+    lost: list[Id] = []
+    cancel: list[Id] = []
+    acknowledged: list[Id] = []
+    resend: list[Id] = []
+
+
+class StepError(Message):
+    """Why an attempt did not succeed: a stable code, a sentence, and what helps to find it."""
+
+    code: Name
+    message: Text
+    detail: Annotated[str, StringConstraints(max_length=65_536)] | None = None
+
+
+class Completion(Message):
+    """How an attempt ended. Sent sealed (see `Sealed`), at least once."""
+
+    v: Literal[1] = 1
+    attempt: Id
+    fence: Count
+    run: Id
+    step: Name
+    worker: Id
+    boot: Id
+    seq: Count
+    outcome: Outcome
+    reason: Short | None = None
+    exit_code: int | None = None
+    error: StepError | None = None
+    outputs: dict[str, Any] = {}
+    artifacts: Annotated[list[ArtifactRef], Field(max_length=1000)] = []
+    started_at: datetime
+    finished_at: datetime
+    log_bytes: Count = 0
+
+
+class Sealed(Message):
+    """A completion as it travels: the exact JSON text, and its MAC under the completion token."""
+
+    body: Annotated[str, StringConstraints(max_length=COMPLETION_LIMIT_BYTES)]
+    mac: Sha256
+
+
+class CompletionBatch(Message):
+    completions: Annotated[list[Sealed], Field(min_length=1, max_length=1000)]
+
+
+class Received(Message):
+    """Ids accepted (or already known), and those refused with the reason; neither is sent again."""
+
+    accepted: list[Id] = []
+    refused: dict[str, str] = {}
+
+
+class LogChunk(Message):
+    """Bytes of an attempt's log at `offset`; the same offset again is a no-op."""
+
+    attempt: Id
+    fence: Count
+    offset: Count
+    data: bytes  # base64 in JSON
+
+
+class LogBatch(Message):
+    worker: Id
+    boot: Id
+    chunks: Annotated[list[LogChunk], Field(min_length=1, max_length=1000)]
+
+
+class Nudge(Message):
+    """Tells the leader that the inbox has something; losing it costs one poll."""
+
+    nudge: Literal[1] = 1
+
+
+M = TypeVar("M", bound=Message)
+
+
+class MessageError(ValueError):
+    """A message that is too large, no JSON, or of the wrong shape."""
+
+
+def parse(model: type[M], raw: bytes | str, *, limit: int = REQUEST_LIMIT_BYTES) -> M:
+    """Return the message that `raw` holds.
+
+    Raises:
+        MessageError: it is over `limit` bytes, no JSON, or not of the model's shape.
+    """
+    if len(raw) > limit:
+        raise MessageError(f"{model.__name__} of {len(raw)} bytes is over the {limit} allowed")
+    try:
+        return model.model_validate_json(raw)
+    except (ValueError, RecursionError) as error:
+        raise MessageError(f"not a {model.__name__}: {str(error)[:500]}") from error

@@ -1,0 +1,30 @@
+"""Names of the Celery queues."""
+
+from __future__ import annotations
+
+import re
+
+EVENTS = "headway.events"
+TASK = "headway.execute"
+CANARY = "headway.canary"
+
+TEAM_PATTERN = r"[a-z][a-z0-9-]{0,62}"
+CLASS_PATTERN = r"[a-z][a-z0-9-]{0,30}"
+_QUEUE = re.compile(rf"({TEAM_PATTERN})\.({CLASS_PATTERN})")
+
+
+def step_queue(team: str, resource_class: str) -> str:
+    """Return `<team>.<class>`."""
+    return f"{team}.{resource_class}"
+
+
+def split_queue(queue: str) -> tuple[str, str]:
+    """Return (team, class) of a step queue's name.
+
+    Raises:
+        ValueError: `queue` is no `<team>.<class>`.
+    """
+    match = _QUEUE.fullmatch(queue)
+    if match is None:
+        raise ValueError(f"{queue!r} is not a <team>.<class> queue name")
+    return match[1], match[2]

@@ -1,0 +1,61 @@
+"""The settings of a client: where the coordinator is, and who is asking."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_API_URL = "http://127.0.0.1:8470"
+
+
+class ClientSettings(BaseSettings):
+    """What the `headway` command and other clients take from the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADWAY_", frozen=True, extra="ignore")
+
+    api_url: str | None = Field(
+        default=None,
+        description="Addresses of the coordinators' API, comma-separated; the next one is asked "
+        "when one does not answer.",
+    )
+    token: SecretStr | None = Field(
+        default=None, description="The token that says who is asking; it begins with hw_."
+    )
+    state_dir: Path = Field(
+        default=Path(".headway"),
+        description="The folder in which `headway up` leaves the address and token of its stack.",
+    )
+
+
+def connection(settings: ClientSettings) -> tuple[tuple[str, ...], str | None]:
+    """Return the addresses to ask and the token to show.
+
+    What `headway up` left in the state folder is taken as a pair and only where nothing else was
+    said: its token never goes to another address, and no other token goes to its address.
+    """
+    token = settings.token.get_secret_value() if settings.token else None
+    local_url, local_token = _left_by_up(settings.state_dir / "credentials.json")
+    if token is None and local_url and settings.api_url in (None, "", local_url):
+        return (local_url,), local_token
+    return _addresses(settings.api_url or DEFAULT_API_URL), token
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    found = (part.strip().rstrip("/") for part in text.split(","))
+    return tuple(part for part in found if part) or (DEFAULT_API_URL,)
+
+
+def _left_by_up(file: Path) -> tuple[str | None, str | None]:
+    try:
+        with file.open(encoding="utf-8") as stream:
+            # A file that somebody else put into a shared folder must not choose our server.
+            if os.fstat(stream.fileno()).st_uid not in (os.geteuid(), 0):
+                return None, None
+            content = json.load(stream)
+        return str(content["api_url"]).rstrip("/"), str(content["token"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, None

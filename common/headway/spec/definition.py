@@ -1,0 +1,180 @@
+"""The whole definition: text in, a spec or all of its problems out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headway.errors import Problem
+from headway.plan.digest import digest_of
+from headway.spec import names, values
+from headway.spec.document import Mapping as MappingNode
+from headway.spec.document import Node, documents
+from headway.spec.graph import check_graph
+from headway.spec.params import Param, read_params
+from headway.spec.references import check_references
+from headway.spec.report import Report
+from headway.spec.steps import DEFAULT_CLASS, ENV, RETRY, read_retry, read_step
+from headway.spec.values import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A valid definition; `canonical` is JSON with every default filled in, times in seconds."""
+
+    pipeline: str
+    team: str
+    owner: str
+    digest: str
+    params: Mapping[str, Param] = field(hash=False)
+    canonical: dict[str, Any] = field(hash=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What came of one document: a spec, or the problems why not."""
+
+    spec: Spec | None
+    problems: tuple[Problem, ...]
+
+
+def load(text: bytes | str, file: str) -> Loaded:
+    """Return the one definition of a text. Bad input never raises: it gives problems."""
+    report = Report(file)
+    roots = documents(text, report)
+    if len(roots) > 1:
+        report.on(roots[1], "several_documents", "one pipeline was expected, and here is a second")
+    return _loaded(roots[0] if roots else None, report)
+
+
+def load_all(text: bytes | str, file: str) -> list[Loaded]:
+    """Return every definition of a text whose documents are separated by `---`."""
+    report = Report(file)
+    roots = documents(text, report)
+    if report.problems() or not roots:
+        return [_loaded(roots[0] if roots else None, report)]
+    loaded = [_loaded(root, Report(file)) for root in roots]
+    return _distinct(roots, loaded, file)
+
+
+def _distinct(roots: list[Node], loaded: list[Loaded], file: str) -> list[Loaded]:
+    seen: set[tuple[str, str]] = set()
+    result = []
+    for root, one in zip(roots, loaded, strict=True):
+        if one.spec is not None:
+            key = (one.spec.team, one.spec.pipeline)
+            if key in seen:
+                report = Report(file)
+                message = f"the pipeline `{key[1]}` of team `{key[0]}` is defined twice"
+                report.on(root, "duplicate_pipeline", message)
+                one = Loaded(None, report.problems())
+            seen.add(key)
+        result.append(one)
+    return result
+
+
+def _loaded(root: Node | None, report: Report) -> Loaded:
+    if root is None:
+        if not report.problems():
+            report.at(1, 1, "empty", "the file holds no definition")
+        return Loaded(None, report.problems())
+    read = values.record(root, report, _KEYS, what="a pipeline", later=_LATER)
+    spec = _spec(root, read, report) if read and isinstance(root, MappingNode) else None
+    problems = report.problems()
+    return Loaded(None if problems else spec, problems)
+
+
+def _spec(root: MappingNode, read: dict[str, Any], report: Report) -> Spec:
+    params: dict[str, Param] = read["params"]
+    defaults = {**_NO_DEFAULTS, **read["defaults"]}
+    main, last = (_group(root, group, report, defaults) for group in ("steps", "finally"))
+    check_graph(root, report)
+    check_references(root, [*main, *last], params, report)
+    canonical = {
+        **{
+            key: value for key, value in read.items() if key not in ("defaults", "steps", "finally")
+        },
+        "params": {name: param.as_dict() for name, param in params.items()},
+        "steps": main,
+        "finally": last,
+    }
+    digest = "" if report.problems() else digest_of(canonical)
+    return Spec(read["pipeline"], read["team"], read["owner"], digest, params, canonical)
+
+
+def _group(
+    root: MappingNode, group: str, report: Report, defaults: dict[str, Any]
+) -> list[dict[str, Any]]:
+    entry = root.entries.get(group)
+    if entry is None:
+        return []
+    node = entry[1]
+    steps = []
+    for name, (key, value) in (values.mapping(node, report, group) or {}).items():
+        names.identifier("step")(key, report)
+        steps.append(read_step(name, value, report, defaults))
+    if group == "steps" and isinstance(node, MappingNode) and not node.entries:
+        report.on(node, "bad_value", "a pipeline needs at least one step")
+    return steps
+
+
+def _version(node: Node, report: Report) -> int | None:
+    value = values.anything(node, report)
+    if value != 1 or isinstance(value, bool):
+        message = f"this version reads `headway: 1`, not {values.kind_of(node)}"
+        report.on(node, "bad_version", message)
+    return 1
+
+
+def _code(node: Node, report: Report) -> dict[str, Any]:
+    return values.record(
+        node, report, {"path": Key(values.text("path"), required=True)}, what="code"
+    )
+
+
+def _defaults(node: Node, report: Report) -> dict[str, Any]:
+    read = values.record(node, report, _DEFAULTS, what="defaults")
+    return {key: value for key, value in read.items() if value is not None}
+
+
+_NO_DEFAULTS: dict[str, Any] = {
+    "class": DEFAULT_CLASS,
+    "timeout": None,
+    "queue_timeout": None,
+    "retry": RETRY,
+    "env": {},
+    "interpreter": None,
+}
+
+
+def _default_retry(node: Node, report: Report) -> dict[str, Any]:
+    return {**RETRY, **read_retry(node, report)}
+
+
+_DEFAULTS: dict[str, Key] = {
+    "class": Key(values.name("class", names.RESOURCE_CLASS)),
+    "timeout": Key(values.seconds("timeout")),
+    "queue_timeout": Key(values.seconds("queue_timeout")),
+    "retry": Key(_default_retry),
+    "env": Key(ENV),
+    "interpreter": Key(values.text("interpreter")),
+}
+# Keys of the design that later versions add.
+_LATER = frozenset(["triggers", "overlap", "concurrency", "slo", "notify", "data"])
+_KEYS: dict[str, Key] = {
+    "headway": Key(_version, required=True),
+    "pipeline": Key(values.name("pipeline", names.PIPELINE), required=True),
+    "team": Key(names.team, required=True),
+    "owner": Key(values.text("owner"), required=True),
+    "runbook": Key(values.text("runbook")),
+    "description": Key(values.text("description", empty=True)),
+    "labels": Key(values.mapping_of("labels", values.environment("a label")), default=dict),
+    "code": Key(_code),
+    "params": Key(read_params, default=dict),
+    "priority": Key(values.integer("priority", -1000, 1000), default=lambda: 0),
+    "timeout": Key(values.seconds("timeout")),
+    "defaults": Key(_defaults, default=dict),
+    "steps": Key(values.anything, required=True),
+    "finally": Key(values.anything),
+}

@@ -1,0 +1,413 @@
+"""The leader's work: gather what happened, advance the runs, admit, write, then publish.
+
+The order is the protocol: everything is decided on overlays outside any transaction; one fenced
+transaction writes it; only after its commit does the memory move, are dispatches published and
+messages acknowledged. Whatever goes wrong before the commit costs nothing but the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from headway.clock import Clock
+from headway.errors import DefectError, HeadwayError
+from headway.protocol.messages import Dispatch
+from headway_coordinator.admission.backlog import Backlog, Waiting
+from headway_coordinator.application.batch import Batch, Incoming, Poison
+from headway_coordinator.application.capacity import CapacityView
+from headway_coordinator.application.memory import Memory, line_up
+from headway_coordinator.application.plans import Plans
+from headway_coordinator.application.ports import (
+    Advancing,
+    Doorbell,
+    InboxEntry,
+    Lease,
+    LeaseLost,
+    PreconditionFailed,
+    Storage,
+    StorageUnavailable,
+)
+from headway_coordinator.application.requests import incoming_of, requested_run
+from headway_coordinator.application.resolving import Resolver, is_outside
+from headway_coordinator.engine.events import Due, Finished, Withdrawn
+from headway_coordinator.engine.model import AttemptMade, Run, RunState, Step
+from headway_coordinator.engine.states import RUN_TERMINAL, STEP_TERMINAL, StepStatus
+
+log = structlog.get_logger("headway.advance")
+
+BATCH_LIMIT = 500
+_ALONE_TRIES = 3
+
+
+@dataclass(slots=True)
+class Report:
+    """What one batch did, for metrics and tests."""
+
+    events: int = 0
+    ignored: int = 0
+    dispatched: int = 0
+    runs_created: int = 0
+    rolled_back: int = 0
+    runs_ended: list[Run] = field(default_factory=list)
+    steps_ended: list[Step] = field(default_factory=list)
+    attempts_ended: list[Finished] = field(default_factory=list)
+    queue_waits: list[tuple[str, timedelta]] = field(default_factory=list)
+    quarantined: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """What a batch is made of. With `only`, nothing but that run is touched."""
+
+    incoming: Sequence[Incoming]
+    entries: Sequence[InboxEntry]
+    conditions: frozenset[tuple[str, str]]
+    only: str | None = None
+
+    def of(self, run: str) -> _Input:
+        return _Input(
+            [i for i in self.incoming if i.run == run],
+            [e for e in self.entries if e.run == run],
+            frozenset(c for c in self.conditions if c[0] == run),
+            only=run,
+        )
+
+    def runs(self) -> list[str]:
+        named = [i.run for i in self.incoming] + [e.run for e in self.entries]
+        return list(dict.fromkeys([*named, *(run for run, _ in sorted(self.conditions))]))
+
+
+class Advancer:
+    """Advances all runs of an installation while it holds the lease; one thread calls it."""
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        resolver: Resolver,
+        plans: Plans,
+        doorbell: Doorbell,
+        capacity: CapacityView,
+        clock: Clock,
+        claim_within: timedelta,
+    ) -> None:
+        self._storage = storage
+        self._resolver = resolver
+        self._plans = plans
+        self._doorbell = doorbell
+        self._capacity = capacity
+        self._clock = clock
+        self._claim_within = claim_within
+        self._memory = Memory(storage, plans)
+        self._offset = timedelta()  # the database's clock minus ours
+        self._failed: list[str] = []
+
+    def load(self) -> int:
+        """Read every open run; to be called when leadership begins. Returns how many there are."""
+        self._offset = self._storage.sweeps.database_now() - self._clock.now()
+        return self._memory.load()
+
+    def now(self) -> datetime:
+        """Return the database's time, as far as the last transaction told it."""
+        return self._clock.now() + self._offset
+
+    def wakes_at(self) -> datetime | None:
+        """Return when, on the database's clock, there is work without anybody asking."""
+        if self._memory.own or self._memory.conditions:
+            return self.now()
+        return self._memory.next_due()
+
+    def state_of(self, run: str) -> RunState | None:
+        return self._memory.runs.get(run)
+
+    def open_runs(self) -> int:
+        return len(self._memory.runs)
+
+    def advance(self, lease: Lease, incoming: Sequence[Incoming], *, inbox: bool) -> Report:
+        """Take `incoming`, what is due, and (with `inbox`) the inbox; write it and publish.
+
+        Raises:
+            LeaseLost: this hold is over; nothing was written.
+            StorageUnavailable: nothing is known to be written; give `incoming` again after `load`.
+        """
+        memory = self._memory
+        entries = self._storage.inbox.pending(BATCH_LIMIT) if inbox else []
+        own = [memory.own.popleft() for _ in range(min(len(memory.own), BATCH_LIMIT))]
+        conditions = frozenset(memory.conditions)
+        memory.conditions.clear()
+        given = _Input([*incoming, *own], entries, conditions)
+        try:
+            return self._try(lease, given)
+        except PreconditionFailed as conflict:
+            log.warning("batch_rolled_back", reason=conflict.message, events=len(given.incoming))
+        return self._one_by_one(lease, given)
+
+    def _one_by_one(self, lease: Lease, given: _Input) -> Report:
+        """Advance every run of a failed batch alone, so that a poisoned one stops no other."""
+        total = Report(rolled_back=1)
+        for run in dict.fromkeys([*given.runs(), *self._failed]):
+            _add(total, self._alone(lease, given.of(run)))
+        return total
+
+    def _alone(self, lease: Lease, given: _Input) -> Report:
+        assert given.only is not None
+        problem = ""
+        for _ in range(_ALONE_TRIES):
+            given = self._reconsidered(given, given.only)
+            try:
+                return self._try(lease, given)
+            except PreconditionFailed as conflict:
+                problem = conflict.message
+        log.error("run_poisoned", run=given.only, reason=problem)
+        return self._try(
+            lease, _Input([Incoming(given.only, Poison(problem))], [], frozenset(), given.only)
+        )
+
+    def _reconsidered(self, given: _Input, run: str) -> _Input:
+        """Return the input without what the rows refuted, and with what they told meanwhile.
+
+        A lease found expired may have been renewed since: the next sweep looks again. What was
+        withdrawn in the database comes before anything else.
+        """
+        told = [i for i in self._memory.own if i.run == run]
+        for event in told:
+            self._memory.own.remove(event)
+        kept = [
+            i for i in given.incoming if not (isinstance(i.event, Finished) and i.event.expired)
+        ]
+        return replace(given, incoming=[*told, *kept])
+
+    def _try(self, lease: Lease, given: _Input) -> Report:
+        batch = Batch(self.now(), self._memory.runs.get)
+        try:
+            self._memory.read_missing(given.runs())
+            self._decide(batch, given)
+            withdrawn = self._write(lease, batch)
+        except (LeaseLost, StorageUnavailable, PreconditionFailed):
+            # Which rows are there now is not known here: they are read again.
+            self._failed = list(batch.touched)
+            self._memory.read_again(batch.touched)
+            raise
+        return self._accept(batch, withdrawn, given)
+
+    # --- deciding --------------------------------------------------------------------------------
+
+    def _decide(self, batch: Batch, given: _Input) -> None:
+        for event in given.incoming:
+            if isinstance(event.event, Poison):
+                batch.set_aside(event.run, DefectError("poisoned_run", event.event.problem))
+            else:
+                batch.take(event)
+        for entry in given.entries:
+            self._take_entry(batch, entry)
+        for run, step in self._due(batch.now, given.only):
+            batch.take(Incoming(run, Due(step or None)))
+        self._resolve(batch, given.conditions)
+        self._admit(batch, given)
+
+    def _take_entry(self, batch: Batch, entry: InboxEntry) -> None:
+        if entry.run in self._memory.quarantined:
+            batch.inbox.append((entry.id, "quarantined"))
+        elif entry.kind == "run":
+            try:
+                plan = self._plans.get(str(entry.body["digest"]))
+                batch.create(plan, requested_run(entry), inbox=entry.id, actor=entry.actor)
+            except (HeadwayError, KeyError, ValueError) as error:
+                log.error("run_refused", run=entry.run, error=str(error))
+                batch.inbox.append((entry.id, f"refused: {error}"))
+        elif (event := incoming_of(entry)) is not None:
+            batch.take(event)
+        else:
+            batch.inbox.append((entry.id, "refused: malformed"))
+
+    def _due(self, now: datetime, only: str | None) -> Iterable[tuple[str, str]]:
+        if only is None:
+            return self._memory.due(now, BATCH_LIMIT)
+        state = self._memory.runs.get(only)
+        if state is None:
+            return []
+        return [(only, key) for key in ("", *state.steps) if _is_due(state, key, now)]
+
+    def _resolve(self, batch: Batch, conditions: Iterable[tuple[str, str]] = ()) -> None:
+        """Evaluate conditions and waits until no decision asks for another."""
+        todo = sorted(conditions)
+        while todo := [*todo, *batch.conditions(), *_outside(batch)]:
+            for run, key in todo:
+                touched = batch.touch(run)
+                if touched is None:
+                    continue
+                planned = touched.state.plan.by_key[key]
+                status = touched.state.steps[key].status
+                if status is StepStatus.PENDING:
+                    batch.take(Incoming(run, self._resolver.condition(touched.state, planned)))
+                elif status is StepStatus.READY:
+                    wake = self._resolver.wake(touched.state, planned, batch.now)
+                    batch.take(Incoming(run, wake))
+            todo = []
+
+    def _admit(self, batch: Batch, given: _Input) -> None:
+        """Make attempts of waiting steps, as far as the queues have room."""
+        backlog = self._line(batch, given.only)
+        if not len(backlog):
+            return
+        ended = [i.worker for i in given.incoming if isinstance(i.event, Finished)]
+        windows = self._capacity.windows(self._storage, ended)
+        for queue in list(backlog.queues()):
+            window = windows.get(queue)
+            if window is None:
+                continue
+            for waiting in backlog.take(queue, window.room, lambda w: _waits(batch, w)):
+                touched = batch.touch(waiting.run)
+                if touched is not None:
+                    planned = touched.state.plan.by_key[waiting.step]
+                    work = self._resolver.admission(touched.state, planned, queue)
+                    batch.take(Incoming(waiting.run, work))
+        self._resolve(batch)
+
+    def _line(self, batch: Batch, only: str | None) -> Backlog:
+        """Return the line of waiting steps, the batch's own included."""
+        if only is None:
+            for touched in batch.touched.values():
+                for step in touched.moved_to(StepStatus.READY):
+                    line_up(self._memory.backlog, touched.state, step)
+            return self._memory.backlog
+        alone = Backlog()
+        touched_run = batch.touch(only)
+        if touched_run is not None:
+            for step in touched_run.state.steps.values():
+                if step.status is StepStatus.READY:
+                    line_up(alone, touched_run.state, step)
+        return alone
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def _write(self, lease: Lease, batch: Batch) -> list[Incoming]:
+        """Write the batch; return what the rows said of attempts that were asked to stop."""
+        if not batch.has_writes():
+            return []
+        with self._storage.advancing(lease) as transaction:
+            self._offset = transaction.now - self._clock.now()
+            withdrawn = self._rows(transaction, batch)
+        return withdrawn
+
+    def _rows(self, transaction: Advancing, batch: Batch) -> list[Incoming]:
+        transaction.create_runs(batch.created())
+        transaction.move_runs(batch.run_moves())
+        transaction.end_attempts(batch.ended())
+        transaction.move_steps(batch.step_moves())
+        transaction.make_attempts(batch.made(), self._claim_within)
+        withdrawals = transaction.stop_attempts(batch.stops())
+        transaction.mark_applied(batch.inbox)
+        transaction.audit(batch.audit())
+        for run, defect in batch.defects.items():
+            transaction.quarantine(run, defect.message)
+        return [Incoming(w.run, Withdrawn(w.attempt, w.fence, w.reason)) for w in withdrawals]
+
+    # --- after the commit ------------------------------------------------------------------------
+
+    def _accept(self, batch: Batch, withdrawn: Sequence[Incoming], given: _Input) -> Report:
+        """The commit succeeded: move the memory, then publish."""
+        report = Report(events=len(given.incoming) + len(given.entries), ignored=len(batch.ignored))
+        self._set_aside(batch, report)
+        for run, touched in batch.touched.items():
+            self._memory.runs[run] = touched.commit(self._memory.runs.get(run))
+            self._remember(run, batch, report)
+        self._memory.own.extend(withdrawn)
+        for taken, reason in batch.ignored:
+            log.debug("event_ignored", run=taken.run, event=type(taken.event).__name__, why=reason)
+        report.attempts_ended = batch.finished
+        self._capacity.learn(batch.durations())
+        made = batch.made()
+        report.dispatched = len(made)
+        report.queue_waits = batch.queue_waits()
+        self._doorbell.publish([dispatch_of(m) for m in made])
+        return report
+
+    def _set_aside(self, batch: Batch, report: Report) -> None:
+        for run, defect in batch.defects.items():
+            log.error("run_quarantined", run=run, reason=defect.message, story=defect.story)
+            self._memory.runs.pop(run, None)
+            self._memory.quarantined.add(run)
+            report.quarantined.append(run)
+
+    def _remember(self, run: str, batch: Batch, report: Report) -> None:
+        touched = batch.touched[run]
+        state = self._memory.runs[run]
+        report.runs_created += touched.new
+        for move in touched.moves.values():
+            step = move.after
+            if step.status in STEP_TERMINAL:
+                report.steps_ended.append(step)
+            elif step.status is not StepStatus.READY or step.due_at is not None:
+                self._memory.note_step(state, step)
+        if touched.run_moved:
+            self._memory.note_run(state.run)
+        if state.run.status in RUN_TERMINAL:
+            del self._memory.runs[run]
+            if touched.run_moved:
+                report.runs_ended.append(state.run)
+                _log_end(state.run)
+
+
+def dispatch_of(made: AttemptMade, dispatch_no: int = 1) -> Dispatch:
+    """Return the doorbell of a new attempt."""
+    return Dispatch.model_construct(
+        v=1,
+        team=made.team,
+        run=made.run,
+        step=made.step,
+        attempt=made.attempt,
+        fence=made.fence,
+        dispatch_no=dispatch_no,
+        queue=made.queue,
+    )
+
+
+def _outside(batch: Batch) -> list[tuple[str, str]]:
+    """Return ready steps of the batch that wait without a worker."""
+    return [
+        (run, step.key)
+        for run, touched in batch.touched.items()
+        for step in touched.moved_to(StepStatus.READY)
+        if is_outside(touched.state.plan.by_key[step.key])
+    ]
+
+
+def _waits(batch: Batch, waiting: Waiting) -> bool:
+    touched = batch.touch(waiting.run)
+    if touched is None:
+        return False
+    step = touched.state.steps[waiting.step]
+    return step.status is StepStatus.READY and step.ready_at == waiting.ready_at
+
+
+def _is_due(state: RunState, key: str, now: datetime) -> bool:
+    due_at = state.steps[key].due_at if key else state.run.deadline_at
+    return due_at is not None and due_at <= now
+
+
+def _log_end(run: Run) -> None:
+    log.info(
+        "run_ended",
+        run=run.id,
+        pipeline=run.pipeline,
+        team=run.team,
+        state=str(run.status),
+        reason=run.reason,
+    )
+
+
+def _add(total: Report, part: Report) -> None:
+    total.events += part.events
+    total.ignored += part.ignored
+    total.dispatched += part.dispatched
+    total.runs_created += part.runs_created
+    total.runs_ended += part.runs_ended
+    total.steps_ended += part.steps_ended
+    total.attempts_ended += part.attempts_ended
+    total.queue_waits += part.queue_waits
+    total.quarantined += part.quarantined

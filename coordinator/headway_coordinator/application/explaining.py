@@ -1,0 +1,115 @@
+"""Why the steps of a run do not run: the engine's reasons, then what admission waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from headway.clock import rfc3339
+from headway.errors import ForbiddenError
+from headway.protocol.queues import step_queue
+from headway_coordinator.application.plans import Plans
+from headway_coordinator.application.ports import Storage, StoredRun, WorkerInfo
+from headway_coordinator.engine.explain import Blocker, explain
+from headway_coordinator.engine.model import RunState, Step
+from headway_coordinator.engine.states import StepStatus
+
+LIVE_WITHIN = timedelta(seconds=12)
+_LEASE = "advance/0"
+
+
+def explain_run(storage: Storage, run: str) -> dict[str, Any]:
+    """Return `{"steps": [{"step", "blockers": [{"code", "since", "subject", "message"}]}]}`.
+
+    Steps that run or have ended are left out. Raises ForbiddenError (404) for an unknown run.
+    """
+    stored = storage.runs.load([run])
+    if not stored:
+        return _not_yet(storage, run)
+    state = _state(storage, stored[0])
+    view = _View(storage, state)
+    explained = [(key, view.blockers(step)) for key, step in state.steps.items()]
+    return {
+        "steps": [
+            {"step": key, "blockers": [_as_dict(b) for b in blockers]}
+            for key, blockers in explained
+            if blockers
+        ]
+    }
+
+
+def _state(storage: Storage, stored: StoredRun) -> RunState:
+    plan = Plans(storage.definitions).get(stored.run.digest)
+    return RunState.of(plan, stored.run, stored.steps)
+
+
+def _not_yet(storage: Storage, run: str) -> dict[str, Any]:
+    """A run that only the inbox knows has no steps yet; without a leader it never will."""
+    if storage.queries.run(run) is None:
+        raise ForbiddenError("not_found", f"there is no run {run}", status=404)
+    return {"steps": []}
+
+
+class _View:
+    """What one explanation needs to see; each row is read once."""
+
+    def __init__(self, storage: Storage, state: RunState) -> None:
+        self._state = state
+        self._workers = storage.workers.live(LIVE_WITHIN)
+        self._running: dict[str, int] = {}
+        self._dispatched: set[str] = set()
+        for part in storage.sweeps.occupancy():
+            if part.worker is not None:
+                self._running[part.worker] = self._running.get(part.worker, 0) + part.count
+        lease = storage.leases.current(_LEASE)
+        self._leader_gone = lease is None or lease.expires_at < storage.sweeps.database_now()
+        self._unclaimed = {u.dispatch.attempt: u for u in storage.sweeps.unclaimed()}
+
+    def blockers(self, step: Step) -> list[Blocker]:
+        found = [*explain(self._state, step.key)]
+        if step.status is StepStatus.READY:
+            found += self._admission(step, step.ready_at)
+        elif step.live is not None and step.live.id in self._unclaimed:
+            entry = self._unclaimed[step.live.id]
+            found += self._admission(step, step.ready_at) or [
+                Blocker(
+                    "no_slot",
+                    entry.dispatched_at,
+                    entry.dispatch.queue,
+                    f"dispatched to {entry.dispatch.queue}; no worker has taken it yet",
+                )
+            ]
+        if found and self._leader_gone:
+            found.insert(
+                0, Blocker("no_leader", None, _LEASE, "no coordinator leads; nothing is dispatched")
+            )
+        return found
+
+    def _admission(self, step: Step, since: datetime | None) -> list[Blocker]:
+        planned = self._state.plan.by_key[step.key]
+        queue = step_queue(self._state.run.team, planned.resource_class)
+        serving = [w for w in self._workers if queue in w.queues and not w.draining]
+        if not serving:
+            message = (
+                f"no live worker serves {queue}; start one with: "
+                f"headway worker --team {self._state.run.team} --class {planned.resource_class}"
+            )
+            return [Blocker("no_worker", since, queue, message)]
+        if all(self._busy(w) for w in serving):
+            slots = sum(w.slots for w in serving)
+            message = f"all {slots} slots of the workers of {queue} are taken"
+            return [Blocker("no_slot", since, queue, message)]
+        return []
+
+    def _busy(self, worker: WorkerInfo) -> bool:
+        return self._running.get(worker.worker, 0) >= worker.slots
+
+
+def _as_dict(blocker: Blocker) -> Mapping[str, Any]:
+    return {
+        "code": blocker.code,
+        "since": rfc3339(blocker.since) if blocker.since else None,
+        "subject": blocker.subject,
+        "message": blocker.message,
+    }

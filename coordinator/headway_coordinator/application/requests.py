@@ -1,0 +1,81 @@
+"""Inbox rows as events: what people and workers asked through the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from headway.protocol.messages import Completion
+from headway_coordinator.application.batch import Incoming
+from headway_coordinator.application.ports import InboxEntry
+from headway_coordinator.engine.events import CancelRequested, Finished, RetryRequested
+from headway_coordinator.engine.model import Run
+from headway_coordinator.engine.states import RunStatus
+
+
+def incoming_of(entry: InboxEntry) -> Incoming | None:
+    """Return the entry as an event for its run; None if its body makes no sense."""
+    match entry.kind:
+        case "cancel":
+            asked = CancelRequested(entry.actor, entry.body.get("reason"))
+            return Incoming(entry.run, asked, entry.actor, entry.id)
+        case "retry":
+            return Incoming(entry.run, RetryRequested(entry.actor), entry.actor, entry.id)
+        case "completion":
+            try:
+                completion = Completion.model_validate(entry.body)
+            except ValidationError:
+                return None
+            return Incoming(
+                entry.run, finished(completion), inbox=entry.id, worker=completion.worker
+            )
+        case _:
+            return None
+
+
+def finished(completion: Completion) -> Finished:
+    """Return what a worker reported as the engine's event."""
+    error = completion.error
+    return Finished(
+        attempt=completion.attempt,
+        fence=completion.fence,
+        outcome=str(completion.outcome),
+        reason=completion.reason,
+        exit_code=completion.exit_code,
+        error=None if error is None else error.model_dump(exclude_none=True),
+        outputs=completion.outputs,
+        artifacts=tuple(a.model_dump() for a in completion.artifacts),
+        started_at=completion.started_at,
+        finished_at=completion.finished_at,
+        log_bytes=completion.log_bytes,
+    )
+
+
+def requested_run(entry: InboxEntry) -> Run:
+    """Return the run that the entry asks for.
+
+    Raises:
+        KeyError, ValueError: the body lacks something.
+    """
+    body: Mapping[str, Any] = entry.body
+    return Run(
+        id=entry.run,
+        team=str(body["team"]),
+        pipeline=str(body["pipeline"]),
+        digest=str(body["digest"]),
+        status=RunStatus.QUEUED,
+        params=dict(body["params"]),
+        actor=entry.actor,
+        priority=int(body.get("priority", 0)),
+        logical_date=_moment(body.get("logical_date"), entry.created_at),
+        created_at=entry.created_at,
+    )
+
+
+def _moment(value: Any, default: datetime) -> datetime:
+    if value is None:
+        return default
+    return value if isinstance(value, datetime) else datetime.fromisoformat(str(value))

@@ -1,0 +1,36 @@
+"""What the HTTP side is made of: built once by the process, handed to the API and to the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from headway.clock import Clock
+from headway_coordinator.application.identity import Identities
+from headway_coordinator.application.ports import Storage, Store
+
+
+def _nothing() -> Mapping[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts. `nudge` wakes the leader and neither raises nor blocks; `dispatch_state` says what
+    this process knows of the broker."""
+
+    storage: Storage
+    store: Store
+    secret_key: bytes = field(repr=False)
+    clock: Clock
+    nudge: Callable[[], None]
+    worker_lease: timedelta
+    heartbeat: timedelta
+    dispatch_state: Callable[[], Mapping[str, Any]] = _nothing
+    identities: Identities = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        identities = Identities(self.storage.access, self.secret_key, self.clock)
+        object.__setattr__(self, "identities", identities)

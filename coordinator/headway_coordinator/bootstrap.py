@@ -1,0 +1,172 @@
+"""Builds the concrete parts of a process and connects them; the only place that does."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+
+from headway.clock import Clock, SystemClock
+from headway.ids import new_id
+from headway_coordinator.application.advancing import Advancer
+from headway_coordinator.application.capacity import CapacityView
+from headway_coordinator.application.plans import Plans
+from headway_coordinator.application.ports import Lease, Storage
+from headway_coordinator.application.resolving import Resolver
+from headway_coordinator.application.sweeping import BrokerView, Sweeper
+from headway_coordinator.broker.events import EventConsumer
+from headway_coordinator.broker.publishing import Publisher
+from headway_coordinator.broker.watching import BrokerWatch
+from headway_coordinator.integrations.evaluator import SandboxedEvaluator
+from headway_coordinator.integrations.health import ApiWatch
+from headway_coordinator.integrations.metrics import EngineMetrics
+from headway_coordinator.loops.counting import Counting
+from headway_coordinator.loops.leadership import Leadership
+from headway_coordinator.loops.leading import LeadLoop
+from headway_coordinator.loops.mailbox import Mailbox
+from headway_coordinator.loops.runner import Runner
+from headway_coordinator.settings import CoordinatorSettings
+from headway_coordinator.storage.opening import open_storage
+
+log = structlog.get_logger("headway.engine")
+
+_SQLITE_PAUSE = timedelta(milliseconds=2)  # between transactions, so that claims get their turn
+
+
+class Surroundings:
+    """What the sweep sees of the broker and the API: a `Watch` made of two."""
+
+    def __init__(self, broker: BrokerWatch, api: ApiWatch) -> None:
+        self._broker = broker
+        self._api = api
+
+    def broker(self) -> BrokerView:
+        return self._broker.view
+
+    def api_healthy_for(self) -> timedelta:
+        return self._api.healthy_for()
+
+    def ask(self, queues: Sequence[str]) -> None:
+        self._broker.ask(queues)
+
+
+class Engine:
+    """The engine process: campaigns, leads, sweeps. Holds no request of anybody."""
+
+    def __init__(self, settings: CoordinatorSettings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self.storage: Storage = open_storage(
+            settings.database_url.get_secret_value(), application_name=f"headway:{settings.holder}"
+        )
+        broker_url = settings.broker_url.get_secret_value()
+        self.metrics = EngineMetrics()
+        self.publisher = Publisher(broker_url, "engine")
+        self.evaluator = SandboxedEvaluator(settings.expression_budget)
+        self._broker_watch = BrokerWatch(broker_url)
+        api_url = settings.api_url or f"http://{settings.listen}"
+        self._api_watch = ApiWatch(api_url.split(",")[0], self._clock)
+        self._mailbox = Mailbox()
+        self.leadership = Leadership(
+            leases=self.storage.leases,
+            clock=self._clock,
+            holder=settings.holder,
+            boot=new_id(self._clock),
+            term=settings.lease_term,
+        )
+        self.loop = self._lead_loop(settings, broker_url)
+        self._runner = Runner(self.metrics.failed)
+        self._expose()
+
+    def _lead_loop(self, settings: CoordinatorSettings, broker_url: str) -> LeadLoop:
+        capacity = CapacityView(
+            self._clock,
+            live_within=settings.heartbeat * 4,
+            refresh=timedelta(milliseconds=500),
+        )
+        plans = Plans(self.storage.definitions)
+        self.advancer = Advancer(
+            storage=self.storage,
+            resolver=Resolver(self.evaluator),
+            plans=plans,
+            doorbell=self.publisher,
+            capacity=capacity,
+            clock=self._clock,
+            claim_within=settings.claim_deadline,
+        )
+        sweeper = Sweeper(
+            storage=self.storage,
+            doorbell=self.publisher,
+            watch=Surroundings(self._broker_watch, self._api_watch),
+            capacity=capacity,
+            clock=self._clock,
+            lease=settings.worker_lease,
+            claim_within=settings.claim_deadline,
+        )
+        events = EventConsumer(
+            broker_url,
+            key=settings.key(),
+            deliver=self._mailbox.put,
+            nudge=self._mailbox.nudge,
+            refused=self.metrics.refused,
+        )
+        return LeadLoop(
+            leadership=self.leadership,
+            advancer=self.advancer,
+            sweeper=sweeper,
+            mailbox=self._mailbox,
+            events=events,
+            gauges=self.metrics,
+            clock=self._clock,
+            pause=_SQLITE_PAUSE if self.storage.dialect == "sqlite" else timedelta(),
+            on_lead=self._on_lead,
+        )
+
+    def _expose(self) -> None:
+        publisher = self.publisher
+        watch = self.metrics.watch
+        watch("published", "Doorbells and nudges published.", lambda: publisher.published)
+        watch("publish_dropped", "Doorbells the buffer dropped.", lambda: publisher.dropped)
+        watch("publish_failures", "Failed publishes.", lambda: publisher.failures)
+        watch("leadership_gained", "Times leadership was won.", lambda: self.leadership.gained)
+        watch("leadership_lost", "Times leadership was lost.", lambda: self.leadership.lost)
+        watch("expressions_killed", "Expressions over budget.", lambda: self.evaluator.killed)
+        view = self._broker_watch
+        watch("broker_reachable", "1 while the broker answers.", lambda: view.view.reachable)
+
+    def _on_lead(self, lease: Lease | None) -> None:
+        self._mailbox.nudge()
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set, then hand over and end."""
+        log.info("settings", **self._settings.redacted())
+        server, port = self.metrics.serve(self._settings.metrics_listen)
+        if self._settings.metrics_file is not None:
+            self._settings.metrics_file.write_text(f"http://127.0.0.1:{port}/metrics\n")
+        log.info("engine_started", pid=os.getpid(), metrics_port=port)
+        self.evaluator.warm()
+        self._runner.start(self._broker_watch)
+        self._runner.start(self._api_watch)
+        self._runner.start(self.leadership)
+        leads = self.leadership.hold
+        counting = Counting(self.storage.queries, lambda: leads() is not None, self.metrics.states)
+        self._runner.start(counting)
+        leading = Runner(self.metrics.failed)
+        leading.start(self.loop)
+        stop.wait()
+        leading.stop()
+        self._runner.stop()
+        self.loop.end()
+        self.close()
+        server.shutdown()
+        log.info("engine_stopped")
+
+    def close(self) -> None:
+        self.publisher.close()
+        self.evaluator.close()
+        self._broker_watch.close()
+        self._api_watch.close()
+        self.storage.close()

@@ -1,0 +1,342 @@
+"""`advance`: what an event does to a run. All that moves a run is in this file and `settle`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import assert_never
+from zlib import crc32
+
+from headway.backoff import exponential, jittered
+from headway.ids import attempt_id
+from headway.plan.model import Plan, PlanStep
+from headway_coordinator.engine.draft import Draft
+from headway_coordinator.engine.events import (
+    Admitted,
+    CancelRequested,
+    Decided,
+    Deferred,
+    Due,
+    Event,
+    Finished,
+    RetryRequested,
+    Unresolvable,
+    Withdrawn,
+)
+from headway_coordinator.engine.model import (
+    AttemptEnded,
+    AttemptMade,
+    Decision,
+    Live,
+    Run,
+    RunState,
+    Step,
+    StopAttempts,
+)
+from headway_coordinator.engine.settle import awaits_condition, begin, settle
+from headway_coordinator.engine.states import (
+    RUN_REOPENED,
+    RUN_TERMINAL,
+    STEP_REOPENED,
+    RunStatus,
+    StepStatus,
+)
+
+LOSS_LIMIT = 3  # attempts lost to the infrastructure, before their step fails with `infra_lost`
+
+# The reason of a live `finally` step that was asked to stop: the run's own state cannot say it.
+STOP_ASKED = "cancelling"
+
+
+def create(plan: Plan, run: Run, now: datetime) -> tuple[RunState, Decision]:
+    """Return the new run's state before its first move, and the decision that starts it."""
+    state = RunState.of(plan, run, ())
+    draft = Draft(state, now)
+    draft.create()
+    deadline = now + plan.timeout if plan.timeout else None
+    draft.move_run(RunStatus.RUNNING, started_at=now, deadline_at=deadline)
+    begin(draft)
+    settle(draft)
+    return state, draft.decision()
+
+
+def advance(state: RunState, event: Event, now: datetime) -> Decision:
+    """Return what `event` does to the run at `now`.
+
+    `state` is not touched: the decision's changes go through `apply`.
+
+    Raises:
+        DefectError: the event would make an illegal move.
+    """
+    draft = Draft(state, now)
+    match event:
+        case Finished():
+            ignored = _finished(draft, event)
+        case Withdrawn():
+            ignored = _withdrawn(draft, event)
+        case Decided():
+            ignored = _decided(draft, event)
+        case Unresolvable():
+            ignored = _unresolvable(draft, event)
+        case Admitted():
+            ignored = _admitted(draft, event)
+        case Deferred():
+            ignored = _deferred(draft, event)
+        case Due():
+            ignored = _due(draft, event)
+        case CancelRequested():
+            ignored = _cancel(draft, RunStatus.CANCELLED, event.reason or f"by {event.actor}")
+        case RetryRequested():
+            ignored = _retry(draft)
+        case _:
+            assert_never(event)
+    if ignored is not None:
+        return Decision(ignored=ignored)
+    settle(draft)
+    return draft.decision()
+
+
+# --- attempts ------------------------------------------------------------------------------------
+
+
+def _admitted(draft: Draft, event: Admitted) -> str | None:
+    step = draft.steps.get(event.step)
+    if step is None or step.status is not StepStatus.READY:
+        return "the step is not ready"
+    no = step.attempts + 1
+    planned = draft.plan.by_key[step.key]
+    run = draft.run
+    live = Live(attempt_id(run.id, planned.index, no), no, no, event.queue)
+    draft.move(step, StepStatus.RUNNING, attempts=no, live=live, due_at=step.due_at)
+    draft.add(
+        AttemptMade(
+            live.id,
+            run.id,
+            step.key,
+            no,
+            live.fence,
+            run.team,
+            event.queue,
+            {**event.work, "no": no},
+        )
+    )
+    return None
+
+
+def _finished(draft: Draft, event: Finished) -> str | None:
+    found = _live(draft, event.attempt, event.fence)
+    if found is None:
+        return "stale: the attempt is not live"
+    step, planned = found
+    draft.add(
+        AttemptEnded(
+            event.attempt,
+            draft.run.id,
+            event.fence,
+            event.outcome,
+            event.reason,
+            event.exit_code,
+            event.error,
+            event.started_at,
+            event.finished_at,
+            event.log_bytes,
+            event.expired,
+        )
+    )
+    match event.outcome:
+        case "succeeded":
+            draft.end(step, StepStatus.SUCCEEDED, outputs=event.outputs, artifacts=event.artifacts)
+        case "failed" | "timed_out":
+            _failed(draft, step, planned, event)
+        case "lost":
+            _lost(draft, step, event)
+        case _:
+            draft.end(step, StepStatus.CANCELLED, reason=event.reason or "cancelled")
+    return None
+
+
+def _failed(draft: Draft, step: Step, planned: PlanStep, event: Finished) -> None:
+    failures = step.failures + 1
+    code = (event.error or {}).get("code")
+    reason = "timed_out" if event.outcome == "timed_out" else event.reason or code or "failed"
+    if failures > planned.retry.max or _stopping(draft, step):
+        draft.end(step, StepStatus.FAILED, reason=reason, error=event.error, failures=failures)
+        return
+    due = draft.now + _delay(planned, failures, event.attempt)
+    draft.move(
+        step,
+        StepStatus.RETRY_WAIT,
+        live=None,
+        failures=failures,
+        reason=reason,
+        error=event.error,
+        due_at=due,
+    )
+
+
+def _delay(planned: PlanStep, failures: int, attempt: str) -> timedelta:
+    retry = planned.retry
+    delay = min(retry.delay, retry.cap)
+    if retry.backoff == "exponential":
+        delay = exponential(failures, base=retry.delay, cap=retry.cap)
+    # The spread is derived from the attempt's id: the same decision made twice is the same.
+    return jittered(delay, crc32(attempt.encode()) / 2**32) if retry.jitter else delay
+
+
+def _lost(draft: Draft, step: Step, event: Finished) -> None:
+    losses = step.losses + 1
+    error = event.error or {"code": "infra_lost", "message": event.reason or "the worker was lost"}
+    if _stopping(draft, step):
+        draft.end(step, StepStatus.CANCELLED, reason="infra_lost", losses=losses)
+    elif losses > LOSS_LIMIT:
+        draft.end(step, StepStatus.FAILED, reason="infra_lost", error=error, losses=losses)
+    else:
+        draft.make_ready(step, live=None, losses=losses, reason="infra_lost")
+
+
+def _withdrawn(draft: Draft, event: Withdrawn) -> str | None:
+    found = _live(draft, event.attempt, event.fence)
+    if found is None:
+        return "stale: the attempt is not live"
+    step, _ = found
+    if event.reason == "queue_timeout":
+        _queue_timed_out(draft, step)
+    else:
+        draft.end(step, StepStatus.CANCELLED, reason=event.reason)
+    return None
+
+
+def _live(draft: Draft, attempt: str, fence: int) -> tuple[Step, PlanStep] | None:
+    """Return the step whose live attempt this is; the index stands in the attempt's id."""
+    try:
+        planned = draft.plan.steps[int(attempt.rsplit("-", 2)[1])]
+    except (IndexError, ValueError):
+        return None
+    step = draft.steps[planned.key]
+    if step.live is None or step.live.id != attempt or step.live.fence != fence:
+        return None
+    return step, planned
+
+
+# --- answers to effects -------------------------------------------------------------------------
+
+
+def _decided(draft: Draft, event: Decided) -> str | None:
+    planned = draft.plan.by_key.get(event.step)
+    if planned is None or not awaits_condition(draft.state, planned):
+        return "the step does not wait for its condition"
+    step = draft.steps[planned.key]
+    if event.value:
+        draft.make_ready(step)
+    else:
+        draft.end(step, StepStatus.SKIPPED, reason="condition")
+    return None
+
+
+def _unresolvable(draft: Draft, event: Unresolvable) -> str | None:
+    planned = draft.plan.by_key.get(event.step)
+    if planned is None:
+        return "there is no such step"
+    step = draft.steps[planned.key]
+    if step.status is not StepStatus.READY and not awaits_condition(draft.state, planned):
+        return "the step waits for no expression"
+    error = {"code": "expression_error", "message": event.message}
+    draft.end(step, StepStatus.FAILED, reason="expression_error", error=error)
+    return None
+
+
+def _deferred(draft: Draft, event: Deferred) -> str | None:
+    step = draft.steps.get(event.step)
+    if step is None or step.status is not StepStatus.READY:
+        return "the step is not ready"
+    draft.move(step, StepStatus.DEFERRED, due_at=event.until)
+    return None
+
+
+# --- time --------------------------------------------------------------------------------------
+
+
+def _due(draft: Draft, event: Due) -> str | None:
+    if event.step is None:
+        if draft.run.deadline_at is None or draft.now < draft.run.deadline_at:
+            return "the run's deadline has not come"
+        return _cancel(draft, RunStatus.TIMED_OUT, "timeout")
+    step = draft.steps.get(event.step)
+    if step is None or step.due_at is None or draft.now < step.due_at:
+        return "nothing is due"
+    match step.status:
+        case StepStatus.RETRY_WAIT:
+            draft.make_ready(step, reason=None)
+        case StepStatus.DEFERRED:
+            draft.end(step, StepStatus.SUCCEEDED)
+        case StepStatus.READY:
+            _queue_timed_out(draft, step)
+        case StepStatus.RUNNING if step.live is not None:
+            # Claimed or not: only the row can say, so it is asked. Once is enough.
+            draft.move(step, StepStatus.RUNNING, due_at=None)
+            draft.ask(StopAttempts(draft.run.id, (step.live.id,), "queue_timeout", running=False))
+        case _:
+            return "nothing is due"
+    return None
+
+
+def _queue_timed_out(draft: Draft, step: Step) -> None:
+    limit = draft.plan.by_key[step.key].queue_timeout
+    error = {
+        "code": "queue_timeout",
+        "message": f"no worker took the step within {limit}",
+    }
+    draft.end(step, StepStatus.FAILED, reason="queue_timeout", error=error)
+
+
+# --- people --------------------------------------------------------------------------------------
+
+
+def _cancel(draft: Draft, verdict: RunStatus, reason: str) -> str | None:
+    """Stop the run: what waits is cancelled, what runs is asked to stop, `finally` still runs.
+
+    Asked for during `finally`, that is stopped too.
+    """
+    run = draft.run
+    if run.status in RUN_TERMINAL:
+        return f"the run has ended as {run.status}"
+    in_finally = draft.open_main == 0
+    if run.status is RunStatus.CANCELLING and not in_finally:
+        return "the run is being cancelled already"
+    if run.status is not RunStatus.CANCELLING:
+        draft.move_run(RunStatus.CANCELLING, verdict=verdict, reason=reason, deadline_at=None)
+    live = []
+    for planned in draft.plan.steps:
+        if planned.final is not in_finally:
+            continue
+        step = draft.steps[planned.key]
+        if step.live is not None:
+            live.append(step.live.id)
+            if in_finally and step.reason != STOP_ASKED:
+                draft.move(step, StepStatus.RUNNING, reason=STOP_ASKED)
+        elif not step.terminal:
+            draft.end(step, StepStatus.CANCELLED, reason="cancelled")
+    if live:
+        draft.ask(StopAttempts(run.id, tuple(live), "cancelled", running=True))
+    return None
+
+
+def _retry(draft: Draft) -> str | None:
+    """Reopen an ended run: what succeeded is kept, all else starts again, `finally` as a whole."""
+    run = draft.run
+    if run.status not in RUN_REOPENED:
+        return f"only a run that ended without success can be retried; this one is {run.status}"
+    draft.reopen_run()
+    for planned in draft.plan.steps:
+        step = draft.steps[planned.key]
+        again = planned.final or step.status is not StepStatus.SUCCEEDED
+        if again and step.status in STEP_REOPENED:
+            draft.reopen(step)
+    begin(draft)
+    return None
+
+
+def _stopping(draft: Draft, step: Step) -> bool:
+    """Say whether the step must not be tried again because it is being stopped."""
+    if draft.run.status is not RunStatus.CANCELLING:
+        return False
+    return step.reason == STOP_ASKED or not draft.plan.by_key[step.key].final

@@ -1,0 +1,104 @@
+"""What can happen to a run; a closed union. The answers to effects are events too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An attempt ended: a worker said so, or (`expired`) the sweep found its lease run out.
+
+    `outcome` is one of succeeded, failed, timed_out, cancelled, lost.
+    """
+
+    attempt: str
+    fence: int
+    outcome: str
+    reason: str | None = None
+    exit_code: int | None = None
+    error: Mapping[str, Any] | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: tuple[Mapping[str, Any], ...] = ()
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    log_bytes: int = 0
+    expired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A dispatched attempt was cancelled in the database before any worker claimed it."""
+
+    attempt: str
+    fence: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The step's `if` was evaluated."""
+
+    step: str
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolvable:
+    """An expression of the step failed or was over its budget."""
+
+    step: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The step may run now: an attempt of it is made with the resolved `work`."""
+
+    step: str
+    queue: str
+    work: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The step waits outside any worker until `until`."""
+
+    step: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The moment that the step (or, with None, the run) waited for has come."""
+
+    step: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    actor: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRequested:
+    """Go on with an ended run from what did not succeed."""
+
+    actor: str
+
+
+Event = (
+    Finished
+    | Withdrawn
+    | Decided
+    | Unresolvable
+    | Admitted
+    | Deferred
+    | Due
+    | CancelRequested
+    | RetryRequested
+)

@@ -1,0 +1,71 @@
+"""Why a step is not running, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from headway.clock import rfc3339
+from headway_coordinator.engine.model import RunState, Step
+from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus, StepStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """One reason: a stable code, since when, what holds it, and a sentence for people."""
+
+    code: str
+    since: datetime | None
+    subject: str | None
+    message: str
+
+
+def explain(state: RunState, key: str) -> list[Blocker]:
+    """Return what keeps the step from running, the nearest cause first.
+
+    Empty for steps that run, have ended, or are ready: what a ready step waits for is admission's
+    to say.
+    """
+    step = state.steps[key]
+    run = state.run
+    if run.status in RUN_TERMINAL or step.terminal:
+        return []
+    match step.status:
+        case StepStatus.PENDING:
+            if run.status is RunStatus.PAUSED:
+                return [Blocker("paused", None, run.id, "the run is paused")]
+            return _upstream(state, step) or [_condition(state, step)]
+        case StepStatus.RETRY_WAIT if step.due_at is not None:
+            when = rfc3339(step.due_at)
+            message = f"attempt {step.attempts} ended as {step.reason}; the next starts at {when}"
+            return [Blocker("retry_at", step.due_at, key, message)]
+        case StepStatus.DEFERRED if step.due_at is not None:
+            message = f"the step waits until {rfc3339(step.due_at)}"
+            return [Blocker("retry_at", step.due_at, key, message)]
+        case StepStatus.AWAITING_APPROVAL:
+            return [Blocker("approval", step.ready_at, key, "waits for an approval")]
+        case _:
+            return []
+
+
+def _upstream(state: RunState, step: Step) -> list[Blocker]:
+    planned = state.plan.by_key[step.key]
+    waits_for = [k for k in planned.needs if not state.steps[k].terminal]
+    if planned.final and state.open_main:
+        main = (s.key for s in state.plan.steps if not s.final)
+        waits_for = [key for key in main if not state.steps[key].terminal]
+    return [
+        Blocker(
+            "upstream",
+            state.steps[k].ready_at or state.run.started_at,
+            k,
+            f"needs {k}, which is {state.steps[k].status}",
+        )
+        for k in waits_for
+    ]
+
+
+def _condition(state: RunState, step: Step) -> Blocker:
+    condition = state.plan.by_key[step.key].condition
+    message = f"`if: {condition}` is to be evaluated"
+    return Blocker("condition", state.run.started_at, step.key, message)

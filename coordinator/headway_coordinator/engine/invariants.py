@@ -1,0 +1,100 @@
+"""What must hold of every run's state; `check` names what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headway_coordinator.engine.advance import LOSS_LIMIT
+from headway_coordinator.engine.model import RunState, Step, Tally, tally_field
+from headway_coordinator.engine.rules import Ruling, rule
+from headway_coordinator.engine.settle import verdict
+from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus, StepStatus
+
+_WAITING = frozenset({StepStatus.RETRY_WAIT, StepStatus.DEFERRED})
+_STARTED = frozenset({StepStatus.READY, StepStatus.RUNNING, *_WAITING})
+
+
+def check(state: RunState) -> list[str]:
+    """Return one sentence for each violated invariant; empty when all is well."""
+    return [
+        *_check_run(state),
+        *_check_derived(state),
+        *(problem for step in state.steps.values() for problem in _check_step(state, step)),
+    ]
+
+
+def _check_run(state: RunState) -> Iterator[str]:
+    run = state.run
+    unfinished = [s.key for s in state.steps.values() if not s.terminal]
+    if run.status in RUN_TERMINAL and unfinished:
+        yield f"the run is {run.status} but {unfinished[0]} has not ended"
+    if run.status in RUN_TERMINAL and run.finished_at is None:
+        yield f"the run is {run.status} without an end time"
+    if run.status not in RUN_TERMINAL and not unfinished:
+        yield f"all steps have ended but the run is {run.status}"
+    if (run.verdict is not None) != (
+        run.status in (RunStatus.CANCELLING, RunStatus.CANCELLED, RunStatus.TIMED_OUT)
+    ):
+        yield f"the run is {run.status} with verdict {run.verdict}"
+    if run.status in (RunStatus.CANCELLED, RunStatus.TIMED_OUT) and run.status is not run.verdict:
+        yield f"the run is {run.status} but its verdict was {run.verdict}"
+    if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED) and run.status != verdict(state)[0]:
+        yield f"the run is {run.status} but its steps say {verdict(state)[0]}"
+
+
+def _check_derived(state: RunState) -> Iterator[str]:
+    open_main = open_final = 0
+    tallies = {key: [0, 0, 0, 0] for key in state.steps}
+    for planned in state.plan.steps:
+        step = state.steps[planned.key]
+        if not step.terminal:
+            open_main += not planned.final
+            open_final += planned.final
+            continue
+        field = Tally._fields.index(tally_field(planned, step.status))
+        for dependent in state.plan.dependents.get(step.key, ()):
+            tallies[dependent][field] += 1
+    if (open_main, open_final) != (state.open_main, state.open_final):
+        yield "the counts of open steps are wrong"
+    for key, counted in tallies.items():
+        if tuple(counted) != tuple(state.tallies[key]):
+            yield f"the tally of {key} is wrong"
+
+
+def _check_step(state: RunState, step: Step) -> Iterator[str]:
+    planned = state.plan.by_key[step.key]
+    if (step.live is not None) != (step.status is StepStatus.RUNNING):
+        yield f"{step.key} is {step.status} with live attempt {step.live}"
+    if step.live is not None and step.live.no != step.attempts:
+        yield f"{step.key}: the live attempt is not the newest"
+    if step.status in _WAITING and step.due_at is None:
+        yield f"{step.key} is {step.status} with no end in sight"
+    if step.terminal and step.finished_at is None:
+        yield f"{step.key} has ended without an end time"
+    if step.failures > planned.retry.max + 1:
+        yield f"{step.key} failed {step.failures} times with {planned.retry.max} retries"
+    if step.losses > LOSS_LIMIT + 1:
+        yield f"{step.key} was lost {step.losses} times, more than {LOSS_LIMIT} is too often"
+    if step.failures + step.losses > step.attempts:
+        yield f"{step.key} failed more often than it was tried"
+    if step.outputs and step.status is not StepStatus.SUCCEEDED:
+        yield f"{step.key} is {step.status} with outputs"
+    if planned.final and step.status in _STARTED and state.open_main:
+        yield f"{step.key} of finally started before the main steps had ended"
+    ruling = rule(planned.when, state.tallies[step.key], len(planned.needs))
+    if step.status in _STARTED and ruling is not Ruling.RUN:
+        yield f"{step.key} is {step.status} but its needs say {ruling.value}"
+    if _overlooked(state, step, ruling):
+        yield f"{step.key} is pending although its needs say {ruling.value}"
+
+
+def _overlooked(state: RunState, step: Step, ruling: Ruling) -> bool:
+    """Say whether a settled state left a step behind that could have moved."""
+    planned = state.plan.by_key[step.key]
+    if step.status is not StepStatus.PENDING or ruling is Ruling.WAIT:
+        return False
+    if ruling is Ruling.RUN and planned.condition is not None:
+        return False
+    if planned.final:
+        return state.open_main == 0
+    return state.run.status is RunStatus.RUNNING

@@ -1,0 +1,303 @@
+"""What a run is in memory, the changes that move it, and `apply`, the one place where it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from headway.plan.model import Plan, PlanStep
+from headway_coordinator.engine.states import STEP_TERMINAL, RunStatus, StepStatus
+
+_EMPTY: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's own facts. `verdict` is the terminal state that a cancelling run will take.
+
+    `request` is the number of retries that people asked for; `actor` who started it.
+    """
+
+    id: str
+    team: str
+    pipeline: str
+    digest: str
+    status: RunStatus
+    params: Mapping[str, Any]
+    actor: str
+    priority: int
+    logical_date: datetime
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    deadline_at: datetime | None = None
+    verdict: RunStatus | None = None
+    reason: str | None = None
+    request: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The attempt of a step that has not ended: dispatched or running, one state in memory."""
+
+    id: str
+    no: int
+    fence: int
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step's facts. `attempts` were made in all; `failures` and `losses` since a reopening.
+
+    `due_at` is when the step must be looked at: the end of a retry wait or of a deferral, or of the
+    time that it may wait in its queue.
+    """
+
+    key: str
+    status: StepStatus = StepStatus.PENDING
+    attempts: int = 0
+    failures: int = 0
+    losses: int = 0
+    live: Live | None = None
+    reason: str | None = None
+    due_at: datetime | None = None
+    ready_at: datetime | None = None
+    finished_at: datetime | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: tuple[Mapping[str, Any], ...] = ()
+    error: Mapping[str, Any] | None = None
+
+    @property
+    def terminal(self) -> bool:
+        return self.status in STEP_TERMINAL
+
+
+class Tally(NamedTuple):
+    """How a step's needs have ended so far."""
+
+    succeeded: int = 0
+    failed: int = 0
+    upstream_failed: int = 0
+    skipped: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.succeeded + self.failed + self.upstream_failed + self.skipped
+
+
+# --- changes -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunCreated:
+    """The run is new; storage inserts it and its steps as the rest of the decision leaves them."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class RunMoved:
+    before: Run
+    after: Run
+
+
+@dataclass(frozen=True, slots=True)
+class StepMoved:
+    before: Step
+    after: Step
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptMade:
+    """A new attempt, born `dispatched`. `work` is the resolved step (JSON) for the claim."""
+
+    attempt: str
+    run: str
+    step: str
+    no: int
+    fence: int
+    team: str
+    queue: str
+    work: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """The attempt ends in the database. `expired`: only if its lease has run out there."""
+
+    attempt: str
+    run: str
+    fence: int
+    outcome: str
+    reason: str | None = None
+    exit_code: int | None = None
+    error: Mapping[str, Any] | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    log_bytes: int = 0
+    expired: bool = False
+
+
+Change = RunCreated | RunMoved | StepMoved | AttemptMade | AttemptEnded
+
+
+# --- effects -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Evaluate the step's `if`; the answer is a `Decided` or `Unresolvable` event."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopAttempts:
+    """Ask the rows: dispatched attempts are cancelled and come back as `Withdrawn` with `reason`.
+
+    With `running`, the ones that a worker holds get a cancel request; without, they are left.
+    """
+
+    run: str
+    attempts: tuple[str, ...]
+    reason: str
+    running: bool
+
+
+Effect = Decide | StopAttempts
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an event does. `ignored` says why nothing happens: the event is stale or came twice."""
+
+    changes: tuple[Change, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    ignored: str | None = None
+
+
+# --- state -------------------------------------------------------------------------------------
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Layer(MutableMapping[K, V], Generic[K, V]):
+    """A mapping that keeps its writes to itself and reads through to the one below."""
+
+    __slots__ = ("_below", "own")
+
+    def __init__(self, below: Mapping[K, V]) -> None:
+        self._below = below
+        self.own: dict[K, V] = {}
+
+    def __getitem__(self, key: K) -> V:
+        try:
+            return self.own[key]
+        except KeyError:
+            return self._below[key]
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self.own[key] = value
+
+    def __delitem__(self, key: K) -> None:
+        raise TypeError("steps are never removed")
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._below)
+
+    def __len__(self) -> int:
+        return len(self._below)
+
+
+class RunState:
+    """A run, its steps, and what follows from them: tallies of needs, counts of open steps."""
+
+    __slots__ = ("open_final", "open_main", "plan", "run", "steps", "tallies")
+
+    def __init__(
+        self,
+        plan: Plan,
+        run: Run,
+        steps: MutableMapping[str, Step],
+        tallies: MutableMapping[str, Tally],
+        open_main: int,
+        open_final: int,
+    ) -> None:
+        self.plan = plan
+        self.run = run
+        self.steps = steps
+        self.tallies = tallies
+        self.open_main = open_main
+        self.open_final = open_final
+
+    @classmethod
+    def of(cls, plan: Plan, run: Run, steps: Iterable[Step]) -> RunState:
+        """Return the state of `run` with `steps`; everything derived is computed here."""
+        state = cls(plan, run, {s.key: Step(s.key) for s in plan.steps}, {}, 0, 0)
+        state.tallies = {s.key: Tally() for s in plan.steps}
+        for planned in plan.steps:
+            if planned.final:
+                state.open_final += 1
+            else:
+                state.open_main += 1
+        for step in steps:
+            apply(state, [StepMoved(state.steps[step.key], step)])
+        return state
+
+    def overlay(self) -> RunState:
+        """Return a state that starts as this one and moves alone."""
+        return RunState(
+            self.plan,
+            self.run,
+            Layer(self.steps),
+            Layer(self.tallies),
+            self.open_main,
+            self.open_final,
+        )
+
+
+def apply(state: RunState, changes: Iterable[Change]) -> None:
+    """Move `state` by `changes`; the only function that does."""
+    for change in changes:
+        match change:
+            case RunMoved(after=run) | RunCreated(run=run):
+                state.run = run
+            case StepMoved(before, after):
+                _apply_step(state, before, after)
+            case AttemptMade() | AttemptEnded():
+                pass  # rows of their own; in memory the step's `live` says the same
+
+
+def _apply_step(state: RunState, before: Step, after: Step) -> None:
+    state.steps[after.key] = after
+    if before.terminal == after.terminal:
+        return
+    planned = state.plan.by_key[after.key]
+    change = 1 if after.terminal else -1
+    if planned.final:
+        state.open_final -= change
+    else:
+        state.open_main -= change
+    field_name = tally_field(planned, after.status if after.terminal else before.status)
+    for dependent in state.plan.dependents.get(after.key, ()):
+        tally = state.tallies[dependent]
+        state.tallies[dependent] = tally._replace(
+            **{field_name: getattr(tally, field_name) + change}
+        )
+
+
+def tally_field(planned: PlanStep, status: StepStatus) -> str:
+    """Return how a step that ended in `status` counts for those that need it."""
+    match status:
+        case StepStatus.SUCCEEDED:
+            return "succeeded"
+        case StepStatus.SKIPPED:
+            return "skipped"
+        case StepStatus.UPSTREAM_FAILED:
+            return "upstream_failed"
+        case _:
+            return "succeeded" if planned.allow_failure else "failed"

@@ -1,0 +1,165 @@
+"""The leader's loop: takes what arrived, advances, sweeps. Its thread is the only one that writes runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from headway.clock import Clock
+from headway_coordinator.application.advancing import BATCH_LIMIT, Advancer, Report
+from headway_coordinator.application.batch import Incoming
+from headway_coordinator.application.ports import Lease, LeaseLost, StorageUnavailable
+from headway_coordinator.application.sweeping import Sweeper, SweepReport
+from headway_coordinator.loops.leadership import Leadership
+from headway_coordinator.loops.mailbox import Mailbox
+
+log = structlog.get_logger("headway.leading")
+
+_POLL_S = 1.0
+
+
+class EventSource(Protocol):
+    """The consumer of completion events; only a leader's runs."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None:
+        """Stop consuming; events not yet acknowledged are the broker's or the workers' again."""
+
+    def acknowledge(self, incoming: Sequence[Incoming]) -> None: ...
+
+
+class Gauges(Protocol):
+    """Where the loop reports what it did."""
+
+    def batch(self, report: Report, seconds: float) -> None: ...
+
+    def sweep(self, report: SweepReport) -> None: ...
+
+    def leading(self, epoch: int | None, open_runs: int) -> None: ...
+
+
+class LeadLoop:
+    """Leads while the lease is held; otherwise waits. One `tick` is one batch."""
+
+    name = "leading"
+
+    def __init__(
+        self,
+        *,
+        leadership: Leadership,
+        advancer: Advancer,
+        sweeper: Sweeper,
+        mailbox: Mailbox,
+        events: EventSource,
+        gauges: Gauges,
+        clock: Clock,
+        pause: timedelta,
+        on_lead: Callable[[Lease | None], None] = lambda lease: None,
+    ) -> None:
+        self._leadership = leadership
+        self._advancer = advancer
+        self._sweeper = sweeper
+        self._mailbox = mailbox
+        self._events = events
+        self._gauges = gauges
+        self._clock = clock
+        self._pause_s = pause.total_seconds()
+        self._on_lead = on_lead
+        self._epoch: int | None = None
+        self._loaded = False
+        self._polled = self._swept = float("-inf")
+
+    def tick(self) -> float:
+        lease = self._leadership.hold()
+        if lease is None:
+            self._follow()
+            self._mailbox.take(0, _POLL_S / 4)
+            return 0.0
+        try:
+            if lease.epoch != self._epoch or not self._loaded:
+                self._begin(lease)
+            self._lead(lease)
+        except LeaseLost as error:
+            log.warning("fenced", reason=error.message)
+            self._leadership.drop(lease)
+            self._follow()
+        except StorageUnavailable as error:
+            log.warning("database_unavailable", reason=error.message)
+            self._sweeper.database_failed()
+            self._loaded = False
+            return 0.5
+        return self._pause_s
+
+    def end(self) -> None:
+        """Stop leading in good order: consume no more, then give the lease back."""
+        self._follow()
+        self._leadership.resign()
+
+    def _begin(self, lease: Lease) -> None:
+        """Read every open run, then start to listen."""
+        started = self._clock.monotonic()
+        count = self._advancer.load()
+        self._loaded = True
+        if self._epoch != lease.epoch:
+            self._epoch = lease.epoch
+            self._sweeper.begin()
+            self._events.start()
+            self._on_lead(lease)
+        self._polled = self._swept = float("-inf")
+        seconds = round(self._clock.monotonic() - started, 3)
+        log.info("leading", epoch=lease.epoch, open_runs=count, seconds=seconds)
+
+    def _follow(self) -> None:
+        if self._epoch is None:
+            return
+        self._events.stop()
+        self._mailbox.clear()
+        self._epoch = None
+        self._loaded = False
+        self._gauges.leading(None, 0)
+        self._on_lead(None)
+
+    def _lead(self, lease: Lease) -> None:
+        incoming, nudged = self._mailbox.take(BATCH_LIMIT, self._wait())
+        now = self._clock.monotonic()
+        inbox = nudged or now - self._polled >= _POLL_S
+        if inbox:
+            self._polled = now
+        try:
+            self._advance(lease, incoming, inbox=inbox)
+        except StorageUnavailable:
+            self._mailbox.put_back(incoming)
+            raise
+        if now - self._swept >= _POLL_S:
+            self._swept = now
+            self._sweep(lease)
+
+    def _advance(self, lease: Lease, incoming: Sequence[Incoming], *, inbox: bool) -> None:
+        started = self._clock.monotonic()
+        report = self._advancer.advance(lease, incoming, inbox=inbox)
+        self._events.acknowledge(incoming)
+        self._gauges.batch(report, self._clock.monotonic() - started)
+        self._gauges.leading(lease.epoch, self._advancer.open_runs())
+        if inbox and report.events - len(incoming) >= BATCH_LIMIT:
+            self._mailbox.nudge()  # a full page: there may be more
+
+    def _sweep(self, lease: Lease) -> None:
+        report, lost = self._sweeper.sweep(lease)
+        if lost:
+            # A completion that came by HTTP counts before its attempt is given up.
+            self._advance(lease, [], inbox=True)
+            self._advance(lease, lost, inbox=False)
+        self._gauges.sweep(report)
+
+    def _wait(self) -> float:
+        """Return how many seconds there is nothing to do unless something arrives."""
+        now = self._clock.monotonic()
+        wait = max(0.0, min(self._polled, self._swept) + _POLL_S - now)
+        due = self._advancer.wakes_at()
+        if due is not None:
+            wait = min(wait, max(0.0, (due - self._advancer.now()).total_seconds()))
+        return min(wait, _POLL_S)

@@ -1,0 +1,151 @@
+"""What a coordinator can be told by its environment. Only this module reads it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from headway.errors import DefinitionError
+
+_KEY_BYTES = 16
+
+
+class CoordinatorSettings(BaseSettings):
+    """Settings of the engine and the API; every field is `HEADWAY_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADWAY_", frozen=True, extra="ignore")
+
+    database_url: SecretStr = Field(
+        description="The database that is the truth: postgresql://… or sqlite:///path."
+    )
+    broker_url: SecretStr = Field(description="The Celery broker: redis://… or rediss://….")
+    store_url: str = Field(
+        "file://.headway/store",
+        description="Where artifacts and logs are kept: file://… or s3://….",
+    )
+    secret_key: SecretStr | None = Field(
+        None, description="Derives completion tokens and signs sessions; the same everywhere."
+    )
+    secret_key_file: Path | None = Field(
+        None, description="A file that holds the secret key, instead of HEADWAY_SECRET_KEY."
+    )
+    listen: str = Field("127.0.0.1:8470", description="Address and port of the API.")
+    metrics_listen: str = Field(
+        "127.0.0.1:0", description="Address and port of /metrics; port 0 takes a free one."
+    )
+    api_url: str | None = Field(
+        None, description="Where this coordinator finds an API to watch; default: its own."
+    )
+    holder: str = Field(
+        default_factory=socket.gethostname, description="This coordinator's name in the lease."
+    )
+    lease_term: timedelta = Field(
+        timedelta(seconds=9), description="How long leadership lasts without renewal."
+    )
+    worker_lease: timedelta = Field(
+        timedelta(seconds=60), description="How long an attempt lasts without its worker's word."
+    )
+    heartbeat: timedelta = Field(
+        timedelta(seconds=3), description="How often workers report."
+    )
+    claim_deadline: timedelta = Field(
+        timedelta(seconds=10), description="When an unclaimed dispatch is looked after."
+    )
+    expression_budget: timedelta = Field(
+        timedelta(milliseconds=500), description="How long one expression may take."
+    )
+    metrics_file: Path | None = Field(
+        None, description="Where to write the metrics address that was taken, for port 0."
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> CoordinatorSettings:
+        if self.lease_term < timedelta(seconds=1):
+            raise ValueError("HEADWAY_LEASE_TERM must be at least one second")
+        if self.worker_lease < 3 * self.heartbeat:
+            raise ValueError("HEADWAY_WORKER_LEASE must be at least three heartbeats")
+        if self.secret_key is None and self.secret_key_file is None:
+            raise ValueError("set HEADWAY_SECRET_KEY or HEADWAY_SECRET_KEY_FILE")
+        return self
+
+    def key(self) -> bytes:
+        """Return the secret key.
+
+        Raises:
+            DefinitionError: it is shorter than 16 characters, or its file cannot be read.
+        """
+        if self.secret_key is not None:
+            text = self.secret_key.get_secret_value()
+        else:
+            assert self.secret_key_file is not None
+            try:
+                text = self.secret_key_file.read_text().strip()
+            except OSError as error:
+                raise DefinitionError(
+                    f"HEADWAY_SECRET_KEY_FILE cannot be read: {error}", code="invalid_settings"
+                ) from error
+        if len(text) < _KEY_BYTES:
+            raise DefinitionError(
+                f"the secret key has {len(text)} characters; it needs at least {_KEY_BYTES}",
+                code="invalid_settings",
+                hint='make one with: python3 -c "import secrets; print(secrets.token_hex(32))"',
+            )
+        return text.encode()
+
+    def redacted(self) -> dict[str, Any]:
+        """Return the settings for a log line: no password, and of the key only a short digest."""
+        shown: dict[str, Any] = {}
+        for name, value in self:
+            if isinstance(value, SecretStr):
+                text = value.get_secret_value()
+                shown[name] = _digest(text) if name == "secret_key" else redacted_url(text)
+            elif value is not None:
+                shown[name] = value if isinstance(value, int | float | bool) else str(value)
+        return shown
+
+
+def _digest(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def redacted_url(url: str) -> str:
+    """Return `url` with its password as `***`."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    netloc = parts.netloc.replace(f":{parts.password}@", ":***@")
+    return urlunsplit(parts._replace(netloc=netloc))
+
+
+def load_settings(**overrides: Any) -> CoordinatorSettings:
+    """Return the settings from the environment.
+
+    Raises:
+        DefinitionError: one is missing or makes no sense; names the variable.
+    """
+    from pydantic import ValidationError
+
+    given = {k: v for k, v in overrides.items() if v is not None}
+    try:
+        return CoordinatorSettings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "_".join(str(part) for part in first["loc"]).upper()
+        name = f"HEADWAY_{where}: " if where else ""
+        message = f"{name}{first['msg'].removeprefix('Value error, ')}"
+        raise DefinitionError(
+            message, code="invalid_settings", hint="see docs/settings.md"
+        ) from error
+
+
+def child_environment(**values: str) -> dict[str, str]:
+    """Return this process's environment with `values` laid over it, for child processes."""
+    return {**os.environ, **values}

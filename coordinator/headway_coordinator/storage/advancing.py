@@ -1,0 +1,134 @@
+"""The advancing transaction: the leader's batch, written whole or not at all.
+
+It holds the lease row FOR KEY SHARE from its first statement to its end. A takeover changes a key
+column of that row and so waits for it; whoever comes after a takeover finds no row of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Insert, Update, insert, select, update
+
+from headway_coordinator.application.ports import (
+    AuditEntry,
+    Lease,
+    LeaseLost,
+    PreconditionFailed,
+    Withdrawal,
+)
+from headway_coordinator.engine.model import (
+    AttemptEnded,
+    AttemptMade,
+    RunMoved,
+    RunState,
+    StepMoved,
+    StopAttempts,
+)
+from headway_coordinator.storage import schema
+from headway_coordinator.storage.attempt_writes import AttemptWrites
+from headway_coordinator.storage.columns import Document, Moment, Serial
+from headway_coordinator.storage.database import Database, moment_of
+from headway_coordinator.storage.documents import clean_text
+from headway_coordinator.storage.leasing import held_by
+from headway_coordinator.storage.rows import Rows
+from headway_coordinator.storage.run_writes import RunWrites
+
+
+class AdvancingStatements:
+    """Every statement of the transaction, made once a process."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.runs = RunWrites(database)
+        self.attempts = AttemptWrites(database)
+        self.applied = database.rows(id=Serial, result=schema.inbox.c.result.type)
+        self.mark_applied = _mark_applied(self.applied)
+
+    @contextmanager
+    def open(self, lease: Lease) -> Iterator[OpenAdvancing]:
+        """Open the transaction.
+
+        Raises:
+            LeaseLost: the row is not this hold's any more.
+        """
+        with self.database.transaction() as connection:
+            hold = select(self.database.now).select_from(schema.lease).where(held_by(lease))
+            row = connection.execute(hold.with_for_update(read=True, key_share=True)).one_or_none()
+            if row is None:
+                raise LeaseLost(f"{lease.holder} no longer holds {lease.name} in epoch {lease.epoch}")
+            yield OpenAdvancing(self, connection, lease, moment_of(row[0]))
+
+
+class OpenAdvancing:
+    """Implements `Advancing` on an open connection."""
+
+    def __init__(
+        self, statements: AdvancingStatements, connection: Connection, lease: Lease, now: datetime
+    ) -> None:
+        self._statements = statements
+        self._connection = connection
+        self._lease = lease
+        self.now = now
+
+    def create_runs(self, states: Sequence[RunState]) -> None:
+        self._statements.runs.create(self._connection, states)
+
+    def move_runs(self, moves: Sequence[RunMoved]) -> None:
+        self._statements.runs.move_runs(self._connection, moves)
+
+    def move_steps(self, moves: Sequence[tuple[str, StepMoved]]) -> None:
+        self._statements.runs.move_steps(self._connection, moves)
+
+    def make_attempts(self, made: Sequence[AttemptMade], claim_within: timedelta) -> None:
+        self._statements.attempts.make(self._connection, made, self.now, claim_within)
+
+    def end_attempts(self, ended: Sequence[AttemptEnded]) -> None:
+        self._statements.attempts.end(self._connection, ended, self.now)
+
+    def stop_attempts(self, stops: Sequence[StopAttempts]) -> list[Withdrawal]:
+        return self._statements.attempts.stop(self._connection, stops, self.now)
+
+    def redispatch(
+        self, attempts: Sequence[tuple[str, int]], waits: Sequence[timedelta]
+    ) -> list[str]:
+        return self._statements.attempts.redispatch(self._connection, attempts, waits, self.now)
+
+    def mark_applied(self, entries: Sequence[tuple[int, str]]) -> None:
+        if not entries:
+            return
+        params = {**self._statements.applied.params(entries), "applied_now": self.now}
+        count = self._connection.execute(self._statements.mark_applied, params).rowcount
+        expect(count, len(entries), "inbox rows not yet applied")
+
+    def audit(self, entries: Sequence[AuditEntry]) -> None:
+        if not entries:
+            return
+        hold = {"at": self.now, "epoch": self._lease.epoch, "holder": self._lease.holder}
+        self._connection.execute(
+            insert(schema.audit),
+            [
+                {
+                    **hold,
+                    "run": entry.run,
+                    "team": entry.team,
+                    "actor": clean_text(entry.actor),
+                    "transitions": entry.transitions,
+                }
+                for entry in entries
+            ],
+        )
+
+    def quarantine(self, run: str, reason: str) -> None:
+        """Mark the run if it is open; one that has ended, or never was, needs no mark."""
+        self._connection.execute(
+            update(schema.run)
+            .where(schema.run.c.id == run, schema.RUN_OPEN)
+            .values(quarantine=clean_text(reason))
+        )
+
+
+def _mark_applied(rows: Rows) -> Update:
+    raise NotImplementedError

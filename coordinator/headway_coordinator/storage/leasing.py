@@ -1,0 +1,94 @@
+"""Named leases: at most one holder, an epoch that only grows, the database's clock alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, bindparam, literal, or_, select, update
+
+from headway_coordinator.application.ports import Lease
+from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.schema import lease as table
+from headway_coordinator.storage.upsert import insert
+
+_COLUMNS = (table.c.name, table.c.epoch, table.c.holder, table.c.boot, table.c.expires_at)
+
+
+def held_by(lease: Lease) -> ColumnElement[bool]:
+    """Return the condition that the row is this very hold's."""
+    return and_(
+        table.c.name == lease.name,
+        table.c.epoch == lease.epoch,
+        table.c.holder == lease.holder,
+        table.c.boot == lease.boot,
+    )
+
+
+class StoredLeases:
+    """Implements `Leases` on a connection that nothing else uses."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._expiry = database.later("term")
+        self._found = (
+            insert(database.dialect, table)
+            .values(
+                name=bindparam("b_name"),
+                epoch=1,
+                holder=bindparam("b_holder"),
+                boot=bindparam("b_boot"),
+                expires_at=self._expiry,
+            )
+            .on_conflict_do_nothing()
+            .returning(*_COLUMNS)
+        )
+
+    def acquire(self, name: str, *, holder: str, boot: str, term: timedelta) -> Lease | None:
+        """Take the lease if it is free, expired or this boot's already; the epoch grows by one.
+
+        The UPDATE locks the row only if it takes it, so that waiting coordinators disturb nobody;
+        it changes a key column, so it waits for an open advancing transaction.
+        """
+        free = or_(
+            table.c.expires_at <= self._database.now,
+            and_(table.c.holder == holder, table.c.boot == boot),
+        )
+        takeover = (
+            update(table)
+            .where(table.c.name == name, free)
+            .values(epoch=table.c.epoch + 1, holder=holder, boot=boot, expires_at=self._expiry)
+            .returning(*_COLUMNS)
+        )
+        with self._database.prompt() as connection:
+            span = {"term": self._database.span(term)}
+            row = connection.execute(takeover, span).one_or_none()
+            if row is None:
+                names = {"b_name": name, "b_holder": holder, "b_boot": boot}
+                row = connection.execute(self._found, {**names, **span}).one_or_none()
+        return _lease(row)
+
+    def renew(self, lease: Lease, term: timedelta) -> Lease | None:
+        """Move the expiry, which is no key column: FOR KEY SHARE never delays it."""
+        renewal = (
+            update(table).where(held_by(lease)).values(expires_at=self._expiry).returning(*_COLUMNS)
+        )
+        with self._database.prompt() as connection:
+            span = self._database.span(term)
+            return _lease(connection.execute(renewal, {"term": span}).one_or_none())
+
+    def release(self, lease: Lease) -> None:
+        with self._database.prompt() as connection:
+            connection.execute(
+                update(table).where(held_by(lease)).values(expires_at=self._database.now)
+            )
+
+    def current(self, name: str) -> Lease | None:
+        with self._database.reading() as connection:
+            return _lease(
+                connection.execute(select(*_COLUMNS).where(table.c.name == literal(name))).one_or_none()
+            )
+
+
+def _lease(row: Row[Any] | None) -> Lease | None:
+    return None if row is None else Lease(*row)

@@ -1,0 +1,307 @@
+"""The tables. States are checked against the engine's own enumerations.
+
+Partial indexes name their states as literals: neither database can match a bound parameter with
+an index's condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TextClause,
+    UniqueConstraint,
+    event,
+    text,
+)
+
+from headway_coordinator.engine.states import (
+    ATTEMPT_LIVE,
+    RUN_TERMINAL,
+    STEP_TERMINAL,
+    AttemptStatus,
+    RunStatus,
+    StepStatus,
+)
+from headway_coordinator.storage import guards
+from headway_coordinator.storage.columns import Document, Key, Moment, Serial
+
+INBOX_KINDS = ("cancel", "completion", "retry", "run")
+ROLES = ("admin", "author", "operator", "viewer", "worker")
+
+
+def one_of(column: str, values: Iterable[str]) -> TextClause:
+    """Return `column IN (…)` with its literals in a stable order."""
+    listed = ", ".join(f"'{value}'" for value in sorted(values))
+    return text(f"{column} IN ({listed})")
+
+
+RUN_OPEN = one_of("run.state", set(RunStatus) - RUN_TERMINAL)
+STEP_OPEN = one_of("step.state", set(StepStatus) - STEP_TERMINAL)
+ATTEMPT_DISPATCHED = text("attempt.state = 'dispatched'")
+ATTEMPT_RUNNING = text("attempt.state = 'running'")
+INBOX_PENDING = text("inbox.applied_at IS NULL")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_uq",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fk",
+        "ck": "%(table_name)s_%(constraint_name)s_ck",
+    }
+)
+
+
+def _check(column: str, values: Iterable[str]) -> CheckConstraint:
+    return CheckConstraint(one_of(column, values), name=column)
+
+
+def _index(name: str, *columns: Column[object] | str, where: TextClause | None = None) -> Index:
+    """Return an index; `where` is written for queries, so its table name is taken off."""
+    if where is None:
+        return Index(name, *columns)
+    condition = text(where.text.partition(".")[2])
+    return Index(name, *columns, postgresql_where=condition, sqlite_where=condition)
+
+
+# Rows that are updated in place a few times: room in the page keeps the new version beside the old.
+_MOVING = {"fillfactor": 80, "autovacuum_vacuum_scale_factor": 0.05}
+
+team = Table(
+    "team",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("sha256", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("team", Text),
+    Column("role", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+    Column("last_used_at", Moment),
+    UniqueConstraint("sha256"),
+    _check("role", ROLES),
+)
+
+pipeline = Table(
+    "pipeline",
+    metadata,
+    Column("team", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+    CheckConstraint("version >= 0", name="version"),
+)
+
+definition = Table(
+    "definition",
+    metadata,
+    Column("team", Text, primary_key=True),
+    Column("pipeline", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("canonical", Document, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("actor", Text, nullable=False),
+    Index("definition_digest", "digest"),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("team", Text, nullable=False),
+    Column("pipeline", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("params", Document, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("priority", BigInteger, nullable=False),
+    Column("logical_date", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Column("deadline_at", Moment),
+    Column("verdict", Text),
+    Column("reason", Text),
+    Column("request", Integer, nullable=False),
+    Column("quarantine", Text),
+    _check("state", RunStatus),
+    CheckConstraint(f"verdict IS NULL OR {one_of('verdict', RUN_TERMINAL)}", name="verdict"),
+    _index("run_open", "created_at", "id", where=RUN_OPEN),
+    Index("run_newest", "created_at", "id"),
+    Index("run_of_pipeline", "team", "pipeline", "created_at", "id"),
+    postgresql_with=_MOVING,
+)
+
+step = Table(
+    "step",
+    metadata,
+    Column("run_id", ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("idx", Integer, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("losses", Integer, nullable=False),
+    Column("reason", Text),
+    Column("due_at", Moment),
+    Column("ready_at", Moment),
+    Column("finished_at", Moment),
+    Column("outputs", Document, nullable=False),
+    Column("artifacts", Document, nullable=False),
+    Column("error", Document),
+    _check("state", StepStatus),
+    _index("step_open", "state", "queue", where=STEP_OPEN),
+    postgresql_with=_MOVING,
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("run_id", ForeignKey("run.id", ondelete="CASCADE"), nullable=False),
+    Column("step", Text, nullable=False),
+    Column("no", Integer, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("work", Document, nullable=False),
+    Column("dispatch_no", Integer, nullable=False),
+    Column("dispatched_at", Moment, nullable=False),
+    Column("claim_deadline", Moment, nullable=False),
+    Column("worker", Text),
+    Column("boot", Text),
+    Column("claimed_at", Moment),
+    Column("lease_expires_at", Moment),
+    Column("cancel_at", Moment),
+    Column("stop_reason", Text),
+    Column("reaped_at", Moment),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Column("reason", Text),
+    Column("exit_code", BigInteger),
+    Column("error", Document),
+    Column("log_bytes", BigInteger, nullable=False),
+    UniqueConstraint("run_id", "step", "no"),
+    _check("state", AttemptStatus),
+    CheckConstraint(
+        "state <> 'running' OR (worker IS NOT NULL AND boot IS NOT NULL"
+        " AND lease_expires_at IS NOT NULL)",
+        name="held",
+    ),
+    _index("attempt_dispatched", "dispatched_at", "id", where=ATTEMPT_DISPATCHED),
+    _index("attempt_running", "queue", "worker", where=ATTEMPT_RUNNING),
+    postgresql_with=_MOVING,
+)
+Index(
+    "attempt_one_live",
+    attempt.c.run_id,
+    attempt.c.step,
+    unique=True,
+    postgresql_where=one_of("state", ATTEMPT_LIVE),
+    sqlite_where=one_of("state", ATTEMPT_LIVE),
+)
+for _dialect in ("postgresql", "sqlite"):
+    for _statement in guards.ddl(_dialect):
+        event.listen(attempt, "after_create", _statement)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Serial, Identity(), primary_key=True),
+    Column("run", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("dedupe", Key, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("team", Text),
+    Column("pipeline", Text),
+    Column("body", Document, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("applied_at", Moment),
+    Column("result", Text),
+    UniqueConstraint("dedupe"),
+    _check("kind", INBOX_KINDS),
+    _index("inbox_pending", "id", where=INBOX_PENDING),
+    Index("inbox_run", "run"),
+    sqlite_autoincrement=True,
+    postgresql_with=_MOVING,
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("boot", Text, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    # Makes epoch a key column: a takeover waits for whoever holds the row FOR KEY SHARE.
+    UniqueConstraint("name", "epoch"),
+)
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("worker", Text, primary_key=True),
+    Column("boot", Text, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("queues", Document, nullable=False),
+    Column("slots", BigInteger, nullable=False),
+    Column("slots_free", BigInteger, nullable=False),
+    Column("draining", Boolean, nullable=False),
+    Column("hostname", Text, nullable=False),
+    Column("machine_boot", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("registered_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    # Makes boot a key column: a new boot waits for a claim that holds the row FOR KEY SHARE.
+    UniqueConstraint("worker", "boot"),
+)
+
+worker_boot = Table(
+    "worker_boot",
+    metadata,
+    Column("worker", ForeignKey("worker.worker", ondelete="CASCADE"), primary_key=True),
+    Column("boot", Text, primary_key=True),
+    Column("seq", Integer, nullable=False),
+    Column("registered_at", Moment, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Serial, Identity(), primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("transitions", Document, nullable=False),
+    Index("audit_run", "run", "id"),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,145 @@
+"""Warm interpreters, kept between calls: one serves one definition and code folder at a time."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headway.clock import Clock
+from headway_worker.runner.process import Process, Sink
+from headway_worker.runner.spawner import Spawner
+
+_PROGRAM = Path(__file__).with_name("child.py")
+_FRAME = struct.Struct("!I")
+# Well below the minute after which a child leaves by itself, so that none leaves during a call.
+_TRUSTED_IDLE_SECONDS = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What must be the same for an interpreter to be used again."""
+
+    digest: str
+    interpreter: str
+    code: str
+
+
+class Interpreter:
+    """One warm interpreter, in the hands of one thread."""
+
+    def __init__(self, process: Process, key: Key) -> None:
+        assert process.talk is not None
+        self.process = process
+        self.key = key
+        self.is_spent = False
+        self._talk: socket.socket = process.talk
+
+    def call(
+        self,
+        request: Mapping[str, Any],
+        sink: Sink,
+        *,
+        deadline: float | None = None,
+        on_deadline: Callable[[], None] | None = None,
+    ) -> dict[str, Any] | None:
+        """Return the reply; None if the interpreter ended before it gave one."""
+        payload = json.dumps(request).encode()
+        self.is_spent = True  # until a whole reply shows that it can serve again
+        try:
+            self._talk.sendall(_FRAME.pack(len(payload)) + payload)
+        except OSError:
+            pass  # it has ended; its output and its exit are still to be read
+        pump = self.process.pump
+        reply = None
+        if pump(sink, deadline=deadline, on_deadline=on_deadline, talk=True):
+            reply = self._reply()
+            if reply is None:
+                pump(sink, deadline=deadline, on_deadline=on_deadline)
+        self.process.copy_waiting(sink)
+        self.is_spent = reply is None or bool(reply.get("left") or reply.get("stale"))
+        return reply
+
+    def _reply(self) -> dict[str, Any] | None:
+        header = self._exactly(_FRAME.size)
+        payload = self._exactly(_FRAME.unpack(header)[0]) if header else None
+        if payload is None:
+            return None
+        reply: dict[str, Any] = json.loads(payload)
+        return reply
+
+    def _exactly(self, size: int) -> bytes | None:
+        data = bytearray()
+        while len(data) < size:
+            try:
+                part = self._talk.recv(size - len(data))
+            except OSError:
+                return None
+            if not part:
+                return None
+            data += part
+        return bytes(data)
+
+
+class Interpreters:
+    """Hands out interpreters and keeps up to `keep` idle ones; safe to use from many threads."""
+
+    def __init__(
+        self, spawner: Spawner, env: Mapping[str, str], clock: Clock, *, keep: int
+    ) -> None:
+        self._spawner = spawner
+        self._env = dict(env)
+        self._clock = clock
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._idle: OrderedDict[int, tuple[Interpreter, float]] = OrderedDict()  # oldest first
+
+    def take(self, key: Key) -> Interpreter:
+        """Return an interpreter for `key`, warm if there is one.
+
+        Raises:
+            UnavailableError: no process can be started.
+        """
+        while (warm := self._pop(key)) is not None:
+            if warm.process.is_alive():
+                return warm
+            warm.process.close()
+        argv = [key.interpreter, str(_PROGRAM)]
+        process = self._spawner.spawn(argv, env=self._env, cwd=key.code, talk=True)
+        return Interpreter(process, key)
+
+    def give_back(self, interpreter: Interpreter) -> None:
+        """Keep the interpreter for the next call of its key."""
+        with self._lock:
+            self._idle[id(interpreter)] = (interpreter, self._clock.monotonic())
+            surplus = len(self._idle) - self._keep
+            dropped = [self._idle.popitem(last=False)[1][0] for _ in range(max(0, surplus))]
+        for old in dropped:
+            old.process.close()
+
+    def close(self) -> None:
+        """End every idle interpreter."""
+        with self._lock:
+            idle, self._idle = self._idle, OrderedDict()
+        for interpreter, _ in idle.values():
+            interpreter.process.close()
+
+    def _pop(self, key: Key) -> Interpreter | None:
+        trusted = self._clock.monotonic() - _TRUSTED_IDLE_SECONDS
+        with self._lock:
+            expired = [i for i, since in self._idle.values() if since < trusted]
+            for old in expired:
+                del self._idle[id(old)]
+            # The one used last is the likeliest to be in the processor's caches.
+            found = next((i for i, _ in reversed(self._idle.values()) if i.key == key), None)
+            if found is not None:
+                del self._idle[id(found)]
+        for old in expired:
+            old.process.close()
+        return found
