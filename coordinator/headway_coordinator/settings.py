@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from headway.errors import DefinitionError
+from headway.expressions.durations import parse_duration
 
 _KEY_BYTES = 16
 
@@ -28,7 +29,7 @@ class CoordinatorSettings(BaseSettings):
     )
     broker_url: SecretStr = Field(description="The Celery broker: redis://… or rediss://….")
     store_url: str = Field(
-        "file://.headway/store",
+        default_factory=lambda: f"file://{Path('.headway/store').absolute()}",
         description="Where artifacts and logs are kept: file://… or s3://….",
     )
     secret_key: SecretStr | None = Field(
@@ -65,6 +66,24 @@ class CoordinatorSettings(BaseSettings):
     metrics_file: Path | None = Field(
         None, description="Where to write the metrics address that was taken, for port 0."
     )
+
+    @field_validator(
+        "lease_term",
+        "worker_lease",
+        "heartbeat",
+        "claim_deadline",
+        "expression_budget",
+        mode="before",
+    )
+    @classmethod
+    def _duration(cls, value: Any) -> Any:
+        """Take seconds, or a duration with its unit as in definitions."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return timedelta(seconds=float(value))
+        except ValueError:
+            return parse_duration(value)
 
     @model_validator(mode="after")
     def _fits(self) -> CoordinatorSettings:

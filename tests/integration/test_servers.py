@@ -11,8 +11,11 @@ import psycopg
 import pytest
 import redis
 
-from tests.servers.postgres import bundled_postgres, create_database, drop_database
+from tests.servers import postgres
+from tests.servers import redis as redis_servers
+from tests.servers.postgres import create_database, drop_database
 from tests.servers.processes import Processes
+from tests.servers.sources import Server
 from tests.servers.waiting import NeverHappenedError, wait_until
 
 
@@ -49,8 +52,46 @@ def test_databases_can_be_copied_from_a_template(postgres_server: str) -> None:
         drop_database(postgres_server, template)
 
 
-def test_an_embedded_postgres_is_installed() -> None:
-    assert bundled_postgres() is not None
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", [False, True])
+def test_postgres_comes_from_a_package_where_none_is_installed(
+    closed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "closed_to_others", lambda path: closed)
+    monkeypatch.delenv("TEST_POSTGRES_URL", raising=False)
+    monkeypatch.setattr(postgres, "docker_answers", lambda: False)
+    monkeypatch.setattr(postgres, "newest_installed", lambda: None)
+    with postgres.postgres() as server, psycopg.connect(server.url) as connection:
+        assert server.source == "embedded-postgres"
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_an_address_in_the_environment_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_REDIS_URL", "redis://there:1/")
+    monkeypatch.setenv("TEST_POSTGRES_URL", "postgresql://there/admin")
+    with redis_servers.redis() as found:
+        assert found == Server("redis://there:1", "TEST_REDIS_URL")
+    with postgres.postgres() as found:
+        assert found == Server("postgresql://there/admin", "TEST_POSTGRES_URL")
+
+
+@pytest.mark.parametrize(
+    ("ci", "ending"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)]
+)
+def test_no_server_fails_under_ci_and_skips_with_a_hint_elsewhere(
+    ci: str, ending: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.delenv("TEST_POSTGRES_URL", raising=False)
+    monkeypatch.setattr(postgres, "docker_answers", lambda: False)
+    monkeypatch.setattr(postgres, "newest_installed", lambda: None)
+    monkeypatch.setattr(postgres, "bundled_postgres", lambda: None)
+    with pytest.raises(ending, match=r"no PostgreSQL found: set TEST_POSTGRES_URL"):
+        postgres.postgres().__enter__()
+
+
+def test_a_database_is_named_by_its_address() -> None:
+    assert postgres.database_name("postgresql://me@host:1/mine?sslmode=disable") == "mine"
 
 
 def test_a_killed_child_takes_its_descendants_along(processes: Processes) -> None:
@@ -81,7 +122,7 @@ def test_children_die_with_the_process_that_started_them(processes: Processes) -
         "from tests.servers.processes import Processes\n"
         "child = Processes(pathlib.Path(sys.argv[1])).start(['sleep', '600'])\n"
         "print('child', child.pid, flush=True)\n"
-        "sys.stdin.read() or child.wait(within=600)\n"
+        "child.wait(within=600)\n"
     )
     logs = os.fspath(processes.logs / "inner")
     owner = processes.start([sys.executable, "-c", program, logs])

@@ -113,14 +113,22 @@ def _server_user() -> str | None:
 
 @contextmanager
 def _reachable(binaries: Path) -> Iterator[Path]:
-    """Give `binaries`, or a copy when they lie below a folder that the server's user may not see."""
-    closed = [each for each in binaries.parents if not each.stat().st_mode & 0o001]
-    if _server_user() is None or not closed:
+    """Give `binaries`, or a copy when the server's user may not look into a folder above them."""
+    user = _server_user()
+    if user is None or not closed_to_others(binaries):
         yield binaries
         return
-    with temporary_folder("pginstall", _UNPRIVILEGED) as folder:
-        copy = shutil.copytree(binaries.parent, folder / "pginstall", symlinks=True)
-        yield copy / "bin"
+    package = binaries.parents[1]
+    with temporary_folder("pginstall", user) as folder:
+        # The binaries find their libraries by a path relative to themselves.
+        for each in (package, *package.parent.glob(f"{package.name}*.libs")):
+            shutil.copytree(each, folder / each.name, symlinks=True)
+        yield folder / binaries.relative_to(package.parent)
+
+
+def closed_to_others(path: Path) -> bool:
+    """Say whether some folder above `path` lets only its owner in."""
+    return any(not each.stat().st_mode & 0o001 for each in path.parents)
 
 
 @contextmanager

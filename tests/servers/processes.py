@@ -127,9 +127,7 @@ class Child:
         except NeverHappenedError as error:
             raise NeverHappenedError(f"{error}\n{self._tail()}") from None
         if not answer:
-            raise NeverHappenedError(
-                f"ended with {self.exit_status} before {what}\n{self._tail()}"
-            )
+            raise NeverHappenedError(f"ended with {self.exit_status} before {what}\n{self._tail()}")
         return answer
 
     def wait_for_output(self, text: str, *, within: float = 30.0) -> str:

@@ -13,7 +13,7 @@ from headway.errors import DefinitionError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 RunArgument = Annotated[
-    str, typer.Argument(metavar="ID", help="The run's id, its first 6 or more characters, or `latest`.")
+    str, typer.Argument(metavar="ID", help="The run's id, how it begins (6 or more), or `latest`.")
 ]
 FilesArgument = Annotated[
     list[Path], typer.Argument(metavar="FILES", help="Definition files; `-` reads stdin.")

@@ -57,7 +57,7 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry("coordinator", "Run a coordinator.", _COORDINATOR, _SERVICES, "coordinator"),
     Entry("worker", "Run a worker for one team.", "headway_worker.cli:register", _SERVICES),
     Entry("db", "Bring the database to this version.", _COORDINATOR, _SERVICES, "coordinator"),
-    Entry("bench", "Measure this installation.", _COORDINATOR, _SERVICES, "coordinator"),
+    Entry("bench", "Measure this installation beside Celery canvas.", _COORDINATOR, _SERVICES, "coordinator"),
 )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def run_id(client: Client, text: str) -> str:
     if len(text) >= _FULL_LENGTH or (len(text) < _SHORTEST):
         return text
     found = [str(row["id"]) for row in client.runs(limit=1 if text == "latest" else 500)["runs"]]
-    matching = found if text == "latest" else [id for id in found if id.startswith(text)]
+    matching = found[:1] if text == "latest" else [id for id in found if id.startswith(text)]
     if not matching:
         message = f"no run begins with `{text}`" if text != "latest" else "there is no run yet"
         raise ForbiddenError("not_found", message, "see `headway runs list`", status=404)

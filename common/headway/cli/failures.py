@@ -36,6 +36,8 @@ def wrong_use(error: TyperException) -> HeadwayError:
     context = getattr(error, "ctx", None)
     hint = f"see `{context.command_path} --help`" if context is not None else None
     message = error.format_message().strip().rstrip(".")
+    if message.startswith("Usage:"):
+        message = "missing command"
     return DefinitionError(message[:1].lower() + message[1:], code="usage", hint=hint)
 
 

@@ -6,7 +6,7 @@ import typer
 
 from headway.cli.arguments import JsonOption
 from headway.cli.connection import connect
-from headway.cli.printing import clean, clock_time, listing, print_document, print_table, rows_of
+from headway.cli.printing import clean, clock_time, print_document, print_table, rows_of
 
 
 def register_queues(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def queues(json: JsonOption = False) -> int:
     with connect() as client:
         answer = client.queues()
     if json:
-        print_document(listing(answer, "queues"))
+        print_document(answer)
         return 0
     columns = ("queue", "ready", "dispatched", "running", "workers", "slots", "slots_free")
     rows = [tuple(str(row.get(name, "-")) for name in columns) for row in rows_of(answer, "queues")]
@@ -40,7 +40,7 @@ def workers(json: JsonOption = False) -> int:
     with connect() as client:
         answer = client.workers()
     if json:
-        print_document(listing(answer, "workers"))
+        print_document(answer)
         return 0
     rows = []
     for row in rows_of(answer, "workers"):
@@ -48,6 +48,8 @@ def workers(json: JsonOption = False) -> int:
         queues = ", ".join(str(queue) for queue in row.get("queues") or [])
         slots = f"{row.get('slots_free', '-')} of {row.get('slots', '-')} free"
         state = "draining" if row.get("draining") else "taking work"
+        if not row.get("live", True):
+            state = "silent"
         rows.append((*names, queues, slots, state, clock_time(row.get("seen_at"))))
     titles = ("WORKER", "TEAM", "HOST", "QUEUES", "SLOTS", "STATE", "LAST SEEN")
     print_table(titles, rows, empty="no workers; start one with `headway worker --team TEAM`")
@@ -61,10 +63,9 @@ def leader(json: JsonOption = False) -> int:
     if json:
         print_document(answer)
         return 0
-    found = answer.get("leader", answer) if isinstance(answer, dict) else None
-    if not found or not found.get("holder"):
+    if not answer.get("holder") or not answer.get("alive", True):
         print("no coordinator leads; nothing new is dispatched")
         return 0
-    until = clock_time(found.get("expires_at"))
-    print(clean(f"{found['holder']} leads, epoch {found.get('epoch')}, lease until {until}"))
+    until = clock_time(answer.get("expires_at"))
+    print(clean(f"{answer['holder']} leads, epoch {answer.get('epoch')}, lease until {until}"))
     return 0

@@ -77,5 +77,5 @@ class LiveProgress:
     def _caption(self, run: Snapshot, hidden: int) -> Text:
         done = sum(step.done for step in run.steps)
         more = f", {hidden} not shown" if hidden else ""
-        words = f"{run.pipeline} {run.id}: {state_words(run.state)}, {done} of {len(run.steps)} steps"
-        return Text(clean(words + more))
+        count = f"{done} of {len(run.steps)} steps{more}"
+        return Text(clean(f"{run.pipeline} {run.id}: {state_words(run.state)}, {count}"))

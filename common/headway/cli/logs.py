@@ -31,7 +31,9 @@ def register(group: typer.Typer) -> None:
 def logs(
     id: RunArgument,
     step: StepArgument = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the run ends.")
+    ] = False,
     attempt: Annotated[
         int | None, typer.Option("--attempt", min=1, help="This attempt; the last one otherwise.")
     ] = None,
@@ -133,7 +135,7 @@ def artifacts(
     with connect() as client:
         run = snapshot(client.run(run_id(client, id)))
         found = [
-            {"step": s.name, "path": file.get("path"), "size": file.get("size"), "sha256": file.get("sha256")}
+            {"step": s.name, **{key: file.get(key) for key in ("path", "size", "sha256")}}
             for s in run.steps
             if step in (None, s.name)
             for file in s.artifacts

@@ -6,7 +6,7 @@ import typer
 
 from headway.cli.arguments import JsonOption
 from headway.cli.connection import connect
-from headway.cli.printing import listing, print_document, print_table, rows_of, state_words
+from headway.cli.printing import print_document, print_table, rows_of, state_words
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def list_pipelines(json: JsonOption = False) -> int:
     with connect() as client:
         answer = client.pipelines()
     if json:
-        print_document(listing(answer, "pipelines"))
+        print_document(answer)
         return 0
     rows = []
     for row in rows_of(answer, "pipelines"):

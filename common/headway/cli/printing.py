@@ -115,15 +115,10 @@ def size(count: Any) -> str:
     return f"{value:.1f} GB"
 
 
-def rows_of(answer: Any, name: str) -> list[Mapping[str, Any]]:
-    """Return the rows of a list that the API answered."""
-    rows = answer.get(name, answer.get("items", [])) if isinstance(answer, Mapping) else answer
+def rows_of(holder: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return the objects of the list that `holder` has under a name; none where it has no list."""
+    rows = holder.get(name)
     return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
-
-
-def listing(answer: Any, name: str) -> Any:
-    """Return a list of the API as a document: an object with the list under its name."""
-    return {name: answer} if isinstance(answer, list) else answer
 
 
 def _paint(text: str, colour: str | None) -> str:

@@ -22,10 +22,12 @@ from headway.cli.printing import (
     span,
     state_words,
 )
-from headway.cli.snapshot import Snapshot, snapshot
+from headway.cli.snapshot import Snapshot, StepView, snapshot
 from headway.cli.summary import print_summary
 
-PipelineOption = Annotated[str | None, typer.Option("--pipeline", help="Only runs of this pipeline.")]
+PipelineOption = Annotated[
+    str | None, typer.Option("--pipeline", help="Only runs of this pipeline.")
+]
 StateOption = Annotated[
     str | None, typer.Option("--state", help="Only runs in these states, comma-separated.")
 ]
@@ -46,7 +48,9 @@ def list_runs(
     pipeline: PipelineOption = None,
     state: StateOption = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="How many.")] = 20,
-    cursor: Annotated[str | None, typer.Option("--cursor", help="Where the last list ended.")] = None,
+    cursor: Annotated[
+        str | None, typer.Option("--cursor", help="Where the last list ended.")
+    ] = None,
     json: JsonOption = False,
 ) -> int:
     """List runs, newest first."""
@@ -79,18 +83,17 @@ def show(id: RunArgument, json: JsonOption = False) -> int:
         return 0
     run = snapshot(document)
     _print_facts(run)
-    rows = [
-        (step.name, state_words(step.state), str(step.tries or "-"), span(step.seconds()), _note(step))
-        for step in run.steps
-    ]
-    print_table(("STEP", "STATE", "TRIES", "TIME", "NOTE"), rows, empty="no steps yet")
+    titles = ("STEP", "STATE", "TRIES", "TIME", "NOTE")
+    print_table(titles, [_step_row(step) for step in run.steps], empty="no steps yet")
     print()
     print_summary(run, address)
     return 0
 
 
-def _note(step: Any) -> str:
-    return one_line(step.failure() or "", 80) if step.state in ("failed", "retry_wait") else ""
+def _step_row(step: StepView) -> tuple[str, ...]:
+    note = step.failure() if step.state in ("failed", "retry_wait") else None
+    tries = str(step.tries or "-")
+    return step.name, state_words(step.state), tries, span(step.seconds()), one_line(note or "", 80)
 
 
 def _print_facts(run: Snapshot) -> None:

@@ -93,7 +93,7 @@ def snapshot(document: Mapping[str, Any]) -> Snapshot:
         team=str(document.get("team") or "-"),
         state=str(document.get("state")),
         reason=document.get("reason"),
-        steps=tuple(_step(row) for row in rows_of(document.get("steps"), "steps")),
+        steps=tuple(_step(row) for row in rows_of(document, "steps")),
         raw=document,
     )
 
@@ -105,8 +105,8 @@ def _step(row: Mapping[str, Any]) -> StepView:
         state=str(row.get("state")),
         reason=row.get("reason"),
         outputs=outputs if isinstance(outputs, Mapping) else {},
-        artifacts=tuple(rows_of(row.get("artifacts") or [], "artifacts")),
-        attempts=tuple(rows_of(row.get("attempts") or [], "attempts")),
+        artifacts=tuple(rows_of(row, "artifacts")),
+        attempts=tuple(rows_of(row, "attempts")),
         error=row.get("error"),
         due_at=row.get("due_at"),
     )

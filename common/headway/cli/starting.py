@@ -28,18 +28,18 @@ def register(app: typer.Typer) -> None:
 
 def run(
     pipeline: Annotated[
-        str, typer.Argument(metavar="PIPELINE|FILE", help="A pipeline's name, or a file to apply first.")
+        str, typer.Argument(metavar="PIPELINE|FILE", help="A pipeline, or a file to apply first.")
     ],
     param: Annotated[
         list[str] | None,
-        typer.Option("-p", "--param", metavar="KEY=VALUE", help="A parameter, or @file.json; repeatable."),
+        typer.Option("-p", "--param", metavar="KEY=VALUE", help="A parameter, or @FILE.json."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Stay until the run has ended.")] = False,
     team: Annotated[
         str | None, typer.Option("--team", help="The team, where several have such a pipeline.")
     ] = None,
     logical_date: Annotated[
-        str | None, typer.Option("--logical-date", help="The time that the run stands for (RFC 3339).")
+        str | None, typer.Option("--logical-date", help="The time that the run stands for.")
     ] = None,
     key: Annotated[
         str | None,
@@ -67,9 +67,7 @@ def _is_file(text: str) -> bool:
     return text == "-" or "/" in text or text.endswith((".yaml", ".yml"))
 
 
-def _target(
-    text: str, team: str | None, definitions: Definitions | None
-) -> tuple[str, str | None]:
+def _target(text: str, team: str | None, definitions: Definitions | None) -> tuple[str, str | None]:
     """Return the pipeline and team to run. Raises DefinitionError if the file leaves it open."""
     if definitions is None:
         return text, team

@@ -11,7 +11,8 @@ _TROUBLE = ("failed", "upstream_failed", "cancelled")
 
 def print_summary(run: Snapshot, address: str) -> None:
     """Print the summary on stdout."""
-    print(f"{run.pipeline} {run.id}: {painted_state(run.state)}{_allowed(run)} in {span(run.seconds())}")
+    state = f"{painted_state(run.state)}{_allowed(run)}"
+    print(f"{run.pipeline} {run.id}: {state} in {span(run.seconds())}")
     for step in run.steps:
         if step.state in _TROUBLE:
             print(clean(f"  {step.name}: {transition(step)}"))
@@ -21,7 +22,7 @@ def print_summary(run: Snapshot, address: str) -> None:
 
 
 def _allowed(run: Snapshot) -> str:
-    """Return the failures that a succeeded run had all the same; its state alone would hide them."""
+    """Return the failures of a run that succeeded all the same; its state would hide them."""
     failed = sum(step.state == "failed" for step in run.steps)
     return f", {failed} failed (allowed)" if run.state == "succeeded" and failed else ""
 

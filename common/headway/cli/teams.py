@@ -8,7 +8,7 @@ import typer
 
 from headway.cli.arguments import JsonOption
 from headway.cli.connection import connect
-from headway.cli.printing import clock_time, listing, print_document, print_table, rows_of
+from headway.cli.printing import clock_time, print_document, print_table, rows_of
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +37,7 @@ def list_teams(json: JsonOption = False) -> int:
     with connect() as client:
         answer = client.teams()
     if json:
-        print_document(listing(answer, "teams"))
+        print_document(answer)
         return 0
     rows = [
         (str(row.get("name") or row.get("team")), clock_time(row.get("created_at")))

@@ -10,7 +10,7 @@ import typer
 
 from headway.cli.arguments import JsonOption
 from headway.cli.connection import connect
-from headway.cli.printing import clock_time, listing, print_document, print_table, rows_of
+from headway.cli.printing import clock_time, print_document, print_table, rows_of
 from headway.errors import DefinitionError
 
 
@@ -58,7 +58,7 @@ def create(
 
 
 def _seconds(text: str) -> int:
-    from headway.spec.durations import parse_duration
+    from headway.expressions.durations import parse_duration
 
     try:
         return int(parse_duration(text).total_seconds())
@@ -71,7 +71,7 @@ def list_tokens(json: JsonOption = False) -> int:
     with connect() as client:
         answer = client.tokens()
     if json:
-        print_document(listing(answer, "tokens"))
+        print_document(answer)
         return 0
     rows = []
     for row in rows_of(answer, "tokens"):
@@ -90,9 +90,9 @@ def revoke(
 ) -> int:
     """Make a token worthless at once."""
     with connect() as client:
-        client.revoke_token(id)
+        answer = client.revoke_token(id)
     if json:
-        print_document({"id": id, "revoked": True})
+        print_document(answer)
     else:
         print(f"token {id} is revoked")
     return 0

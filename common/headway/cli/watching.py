@@ -1,4 +1,4 @@
-"""Waiting for a run: asks again and again, shows what moved, and outlives a coordinator's absence."""
+"""Waiting for a run: asks again and again, shows what moved, outlives a silent coordinator."""
 
 from __future__ import annotations
 

@@ -13,6 +13,8 @@ from headway.errors import UnavailableError
 
 Json = dict[str, Any]
 _BASE = "/api/v1"
+_PAGE = 500
+_MOST_PAGES = 100
 
 
 class Client:
@@ -89,9 +91,6 @@ class Client:
     def explain(self, id: str) -> Json:
         return self._get(f"/runs/{_part(id)}/explain")
 
-    def artifacts(self, id: str) -> Any:
-        return self._get_any(f"/runs/{_part(id)}/artifacts")
-
     def artifact(self, run: str, step: str, path: str) -> Iterator[bytes]:
         """Yield the bytes of a file that a step kept."""
         where = f"{_BASE}/artifacts/{_part(run)}/{_part(step)}"
@@ -115,26 +114,26 @@ class Client:
 
     # --- the installation ----------------------------------------------------------------------
 
-    def pipelines(self) -> Any:
-        return self._get_any("/pipelines")
+    def pipelines(self) -> Json:
+        return self._whole("pipelines")
 
-    def queues(self) -> Any:
-        return self._get_any("/queues")
+    def queues(self) -> Json:
+        return self._whole("queues")
 
-    def workers(self) -> Any:
-        return self._get_any("/workers")
+    def workers(self) -> Json:
+        return self._whole("workers")
 
-    def leader(self) -> Any:
-        return self._get_any("/leader")
+    def leader(self) -> Json:
+        return self._get("/leader")
 
-    def teams(self) -> Any:
-        return self._get_any("/teams")
+    def teams(self) -> Json:
+        return self._whole("teams")
 
     def add_team(self, name: str) -> Json:
         return self._post("/teams", {"name": name})
 
-    def tokens(self) -> Any:
-        return self._get_any("/tokens")
+    def tokens(self) -> Json:
+        return self._whole("tokens")
 
     def create_token(
         self, *, subject: str, role: str, team: str | None, expires_in: Any = None
@@ -146,33 +145,40 @@ class Client:
         # Not repeated: a second copy would make a second token that nobody has seen.
         return self._json(Call("POST", f"{_BASE}/tokens", json=body))
 
-    def revoke_token(self, id: str) -> None:
-        self._transport.send(Call("DELETE", f"{_BASE}/tokens/{_part(id)}"))
+    def revoke_token(self, id: str) -> Json:
+        return self._json(Call("DELETE", f"{_BASE}/tokens/{_part(id)}"))
 
     # --- sending -------------------------------------------------------------------------------
 
     def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Json:
         return self._json(Call("GET", _BASE + path, query or {}))
 
-    def _get_any(self, path: str) -> Any:
-        return self._value(Call("GET", _BASE + path))
+    def _whole(self, name: str) -> Json:
+        """Return a list with all its pages; lists of an installation's parts are short."""
+        rows: list[Any] = []
+        cursor: str | None = None
+        for _ in range(_MOST_PAGES):
+            page = self._get(f"/{name}", {"limit": _PAGE, "cursor": cursor})
+            rows += page.get(name) or []
+            cursor = page.get("next")
+            if not cursor:
+                break
+        return {name: rows}
 
     def _post(self, path: str, body: Json, *, key: str | None = None) -> Json:
         headers = {"Idempotency-Key": key or self._new_key()}
         return self._json(Call("POST", _BASE + path, json=body, headers=headers))
 
     def _json(self, call: Call) -> Json:
-        value = self._value(call)
-        return value if isinstance(value, dict) else {"items": value}
-
-    def _value(self, call: Call) -> Any:
         response = self._transport.send(call)
         try:
-            return response.json()
-        except ValueError as error:
-            message = f"{self.address} answered something that is not JSON"
-            hint = "check HEADWAY_API_URL"
-            raise UnavailableError("not_headway", message, hint) from error
+            value = response.json()
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict):
+            return value
+        message = f"{self.address} answered something that is no JSON object"
+        raise UnavailableError("not_headway", message, "check HEADWAY_API_URL")
 
 
 def _part(text: str) -> str:

@@ -50,7 +50,8 @@ def _problem(body: bytes) -> Mapping[str, Any] | None:
         content = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) and ("title" in content or "code" in content) else None
+    ours = isinstance(content, dict) and ("title" in content or "code" in content)
+    return content if ours else None
 
 
 def _places(rows: Any) -> list[Problem]:

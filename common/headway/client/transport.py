@@ -123,7 +123,8 @@ class Transport:
 
     def download(self, call: Call) -> Iterator[bytes]:
         """Yield the body of the answer piece by piece; the same errors as `send`."""
-        with self._http.stream(call.method, self.address + call.path, params=dict(call.query)) as got:
+        url = self.address + call.path
+        with self._http.stream(call.method, url, params=dict(call.query)) as got:
             if got.status_code >= 300:
                 raise error_of(got.status_code, got.read(), self.address)
             yield from got.iter_bytes()

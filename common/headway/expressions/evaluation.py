@@ -131,7 +131,8 @@ def _executed(program: Any, values: dict[str, Any]) -> Any:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
+    # What follows the first sentence is advice for who writes Python.
+    return lines[0].split(". ")[0][:300] if lines else type(error).__name__
 
 
 def _check_lists(value: Any) -> None:
@@ -150,7 +151,7 @@ def _check_lists(value: Any) -> None:
 
 
 def _as_result(value: Any) -> Any:
-    result = _as_json(value)
+    result = _Conversion().as_json(value)
     if isinstance(result, (str, list, dict)):
         text = json.dumps(result, ensure_ascii=False, separators=(",", ":"))
         if len(text.encode("utf-8", "surrogatepass")) > MAX_RESULT_BYTES:
@@ -158,23 +159,32 @@ def _as_result(value: Any) -> Any:
     return result
 
 
-def _as_json(value: Any) -> Any:
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            if math.isfinite(value):
+class _Conversion:
+    """Turns a value into JSON and stops early at one that cannot be small enough."""
+
+    def __init__(self) -> None:
+        self._left = MAX_RESULT_BYTES // 2  # in a list or an object each value takes two bytes
+
+    def as_json(self, value: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise ExpressionError("the value is larger than 1 MiB")
+        match value:
+            case None | bool() | int() | str():
                 return value
-            raise ExpressionError("the value is not a finite number")
-        case datetime():
-            return rfc3339(value)
-        case timedelta():
-            return _duration(value)
-        case dict():
-            return {_key(key): _as_json(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_as_json(item) for item in value]
-    raise ExpressionError(f"the value is {_kind(value)}, which JSON does not have")
+            case float():
+                if math.isfinite(value):
+                    return value
+                raise ExpressionError("the value is not a finite number")
+            case datetime():
+                return rfc3339(value)
+            case timedelta():
+                return _duration(value)
+            case dict():
+                return {_key(key): self.as_json(item) for key, item in value.items()}
+            case list() | tuple():
+                return [self.as_json(item) for item in value]
+        raise ExpressionError(f"the value is {_kind(value)}, which JSON does not have")
 
 
 def _duration(value: timedelta) -> str:

@@ -9,6 +9,7 @@ from typing import Protocol
 from headway.errors import Problem
 
 MAX_PROBLEMS = 100
+MAX_MESSAGE = 300
 
 
 class Located(Protocol):
@@ -30,6 +31,8 @@ class Report:
     def at(self, line: int, column: int, code: str, message: str, hint: str | None = None) -> None:
         """Note a problem at a line and column, both counted from 1."""
         if len(self._problems) < MAX_PROBLEMS:
+            if len(message) > MAX_MESSAGE:  # a name of a megabyte is told by its beginning
+                message = message[:MAX_MESSAGE] + "…"
             self._problems[Problem(self.file, line, column, code, message, hint)] = None
 
     def on(self, node: Located, code: str, message: str, hint: str | None = None) -> None:

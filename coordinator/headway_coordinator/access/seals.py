@@ -14,6 +14,7 @@ from typing import Literal
 
 Purpose = Literal["session", "ticket"]
 
+SESSION_COOKIE = "headway_session"
 SESSION_LIFE = timedelta(hours=12)
 TICKET_LIFE = timedelta(hours=1)
 _LIVES = {"session": SESSION_LIFE, "ticket": TICKET_LIFE}

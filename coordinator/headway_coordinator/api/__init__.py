@@ -1,5 +1,6 @@
-"""The HTTP API: it authenticates, calls one use case or one query, and renders the answer.
+"""The HTTP surface: requests in, use cases called, JSON or a problem out.
 
-It never decides and holds no state of a run. Errors become problem+json in one place. Knows the
-application package; knows neither storage nor broker. Called by `bootstrap`.
+Deny by default: the gate lets nobody past without a valid token, except on an exact list of paths,
+and every route names the action that its caller's role must allow. Nothing is decided here. Knows
+the application layer; knows neither storage's SQL, the broker nor the pages.
 """

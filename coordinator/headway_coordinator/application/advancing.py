@@ -154,18 +154,18 @@ class Advancer:
         return total
 
     def _alone(self, lease: Lease, given: _Input) -> Report:
-        assert given.only is not None
+        run = given.only
+        assert run is not None
         problem = ""
         for _ in range(_ALONE_TRIES):
-            given = self._reconsidered(given, given.only)
+            given = self._reconsidered(given, run)
             try:
                 return self._try(lease, given)
             except PreconditionFailed as conflict:
                 problem = conflict.message
-        log.error("run_poisoned", run=given.only, reason=problem)
-        return self._try(
-            lease, _Input([Incoming(given.only, Poison(problem))], [], frozenset(), given.only)
-        )
+        log.error("run_poisoned", run=run, reason=problem)
+        poison = Incoming(run, Poison(problem))
+        return self._try(lease, _Input([poison], [], frozenset(), run))
 
     def _reconsidered(self, given: _Input, run: str) -> _Input:
         """Return the input without what the rows refuted, and with what they told meanwhile.
@@ -318,7 +318,7 @@ class Advancer:
             self._remember(run, batch, report)
         self._memory.own.extend(withdrawn)
         for taken, reason in batch.ignored:
-            log.debug("event_ignored", run=taken.run, event=type(taken.event).__name__, why=reason)
+            log.debug("event_ignored", run=taken.run, type=type(taken.event).__name__, why=reason)
         report.attempts_ended = batch.finished
         self._capacity.learn(batch.durations())
         made = batch.made()

@@ -64,6 +64,14 @@ class Identities:
         """Return a short-lived ticket that opens a session of the same identity."""
         return seals.issue(self._key, "ticket", identity.fingerprint, self._clock.now())
 
+    def still_valid(self, identity: Identity) -> bool:
+        """Say whether the identity's token is neither revoked nor expired by now."""
+        try:
+            self._of_fingerprint(identity.fingerprint)
+        except ForbiddenError:
+            return False
+        return True
+
     def forget(self) -> None:
         """Drop what is cached, so that a change of tokens counts at once in this process."""
         with self._lock:
@@ -116,7 +124,9 @@ class Identities:
             recent = [at for at in failures if now - at < _FAILURE_WINDOW_SECONDS]
         if len(recent) >= _FAILURES_ALLOWED:
             hint = "Wait a minute, then use a token that is valid."
-            raise ForbiddenError("too_many_failures", "the token failed too often", hint, status=429)
+            raise ForbiddenError(
+                "too_many_failures", "the token failed too often", hint, status=429
+            )
 
     def _note_failure(self, fingerprint: str, now: float) -> None:
         with self._lock:

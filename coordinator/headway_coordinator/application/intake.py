@@ -149,7 +149,10 @@ def cancel_run(
 def retry_run(
     storage: Storage, clock: Clock, identity: Identity, run: str, *, key: str | None = None
 ) -> InboxEntry:
-    """Record the wish to go on with what did not succeed. Raises ConflictError if nothing can be."""
+    """Record the wish to go on with what did not succeed.
+
+    Raises ConflictError unless the run ended and did not succeed.
+    """
     row = visible_run(storage, identity, run)
     if RunStatus(row["state"]) not in RUN_REOPENED:
         message = f"the run is {row['state']}; only a failed, cancelled or timed out run is retried"

@@ -112,7 +112,7 @@ class Memory:
 
     def due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
         """Remove and return what is due, as (run, step or the empty string for the run itself)."""
-        due = []
+        due: list[tuple[str, str]] = []
         while self._timers and self._timers[0][0] <= now and len(due) < limit:
             _, run, step = heapq.heappop(self._timers)
             if run in self.runs:

@@ -47,6 +47,13 @@ def attempt_of(step: Mapping[str, Any], no: int | None) -> Mapping[str, Any] | N
     raise ForbiddenError("not_found", message, status=404)
 
 
+def explained(storage: Storage, id: str) -> dict[str, Any]:
+    """Return {"steps": [{"step", "blockers"}]}: what each step that does not run waits for."""
+    from headway_coordinator.application.explaining import explain_run
+
+    return explain_run(storage, id)
+
+
 # --- logs --------------------------------------------------------------------------------------
 
 
@@ -137,7 +144,7 @@ def prefixed(blocks: Iterable[bytes], prefix: bytes) -> Iterator[bytes]:
 
 
 def artifact_key(run: str, sha256: str) -> str:
-    """Return where a run's file of this content lies; the run in it is what access is checked by."""
+    """Return where a run's file of this content lies; access is checked by the run in it."""
     return f"artifacts/{run}/{sha256}"
 
 

@@ -1,4 +1,4 @@
-"""What workers put into the store and take out of it: log chunks and artifacts of their attempts."""
+"""What workers put into the store and take out of it: their attempts' logs and artifacts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _store_chunk(store: Store, hold: AttemptHold, chunk: LogChunk) -> bool:
         return False
     offset, data = chunk.offset, chunk.data
     while data:
-        # A repetition may carry more than the first try did: what is stored stays, the rest follows.
+        # A repetition may carry more than the first try: what is stored stays, the rest follows.
         size = store.put(log_key(hold.run, hold.attempt, offset), [data])
         if size <= 0:
             break

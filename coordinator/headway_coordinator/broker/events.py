@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from kombu import Connection, Consumer, Queue
 
-from headway.broker_options import queue_for, transport_options
+from headway.broker_options import declaration, transport_options
 from headway.protocol.messages import (
     COMPLETION_LIMIT_BYTES,
     Completion,
@@ -87,7 +87,7 @@ class EventConsumer:
     def _consume(self, stop: threading.Event, done: deque[Any]) -> None:
         options = transport_options(self._url)
         with Connection(self._url, transport_options=options, connect_timeout=5) as connection:
-            queue: Queue = queue_for(EVENTS, self._url)
+            queue = Queue(**declaration(EVENTS))
             channel = connection.channel()
             with Consumer(
                 channel,

@@ -20,7 +20,7 @@ class Ruling(Enum):
     UPSTREAM_FAILED = "upstream_failed"
 
 
-def rule(when: When, tally: Tally, needs: int) -> Ruling:  # noqa: C901, PLR0911, PLR0912
+def rule(when: When, tally: Tally, needs: int) -> Ruling:
     """Return what `when` says of a step with `needs` needs of which `tally` have ended."""
     ok, bad, skipped = tally.succeeded, tally.failed + tally.upstream_failed, tally.skipped
     all_done = tally.done == needs

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from headway.plan.model import PlanStep
 from headway_coordinator.engine.draft import Draft
-from headway_coordinator.engine.model import Decide, Effect, RunState
+from headway_coordinator.engine.model import Decide, RunState
 from headway_coordinator.engine.rules import Ruling, rule
 from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus, StepStatus
 
@@ -89,7 +89,7 @@ def verdict(state: RunState) -> tuple[RunStatus, str | None]:
     return RunStatus.SUCCEEDED, None
 
 
-def outstanding(state: RunState) -> list[Effect]:
+def outstanding(state: RunState) -> list[Decide]:
     """Return the effects that a freshly loaded run still waits for (conditions are not stored)."""
     return [Decide(s.key) for s in state.plan.steps if awaits_condition(state, s)]
 

@@ -30,7 +30,7 @@ class EngineMetrics:
             return Histogram(f"headway_{name}", text, labels, buckets=buckets, registry=registry)
 
         self._runs = counter("runs", "Runs that ended.", "team", "state")
-        self._created = counter("runs_created", "Runs that were started.")
+        self._created = counter("runs_started", "Runs that were started.")
         self._steps = counter("steps", "Steps that ended.", "state")
         self._attempts = counter("attempts", "Attempts that ended.", "outcome")
         self._dispatched = counter("dispatches", "Attempts that were dispatched.")

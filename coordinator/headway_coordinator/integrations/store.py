@@ -61,7 +61,7 @@ class ObjectStore:
 
     def __init__(self, store: Any, incoming: Path | None) -> None:
         self._store = store
-        self._incoming = incoming
+        self._folder = None if incoming is None else str(incoming)
 
     def put(
         self,
@@ -79,7 +79,7 @@ class ObjectStore:
             UnavailableError: the store does not answer or is full.
         """
         _check(key)
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=self._incoming) as gathered:
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=self._folder) as gathered:
             try:
                 size = _gather(gathered, chunks, sha256, limit)
                 gathered.seek(0)
@@ -135,9 +135,7 @@ def _check(key: str) -> None:
         raise ForbiddenError("not_found", "there is no such file", status=404)
 
 
-def _gather(
-    into: IO[bytes], chunks: Iterable[bytes], sha256: str | None, limit: int | None
-) -> int:
+def _gather(into: IO[bytes], chunks: Iterable[bytes], sha256: str | None, limit: int | None) -> int:
     digest, size = hashlib.sha256(), 0
     for chunk in chunks:
         size += len(chunk)

@@ -6,19 +6,13 @@ column of that row and so waits for it; whoever comes after a takeover finds no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Insert, Update, insert, select, update
+from sqlalchemy import BigInteger, Connection, Text, bindparam, insert, select, update
 
-from headway_coordinator.application.ports import (
-    AuditEntry,
-    Lease,
-    LeaseLost,
-    PreconditionFailed,
-    Withdrawal,
-)
+from headway_coordinator.application.ports import AuditEntry, Lease, LeaseLost, Withdrawal
 from headway_coordinator.engine.model import (
     AttemptEnded,
     AttemptMade,
@@ -29,11 +23,11 @@ from headway_coordinator.engine.model import (
 )
 from headway_coordinator.storage import schema
 from headway_coordinator.storage.attempt_writes import AttemptWrites
-from headway_coordinator.storage.columns import Document, Moment, Serial
+from headway_coordinator.storage.columns import Moment
+from headway_coordinator.storage.counting import expect
 from headway_coordinator.storage.database import Database, moment_of
 from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.leasing import held_by
-from headway_coordinator.storage.rows import Rows
 from headway_coordinator.storage.run_writes import RunWrites
 
 
@@ -44,8 +38,14 @@ class AdvancingStatements:
         self.database = database
         self.runs = RunWrites(database)
         self.attempts = AttemptWrites(database)
-        self.applied = database.rows(id=Serial, result=schema.inbox.c.result.type)
-        self.mark_applied = _mark_applied(self.applied)
+        self.applied = database.rows(id=BigInteger(), result=Text())
+        inbox = schema.inbox
+        self.mark_applied = (
+            update(inbox)
+            .where(inbox.c.id == self.applied.c.id, inbox.c.applied_at.is_(None))
+            .values(applied_at=bindparam("transaction_now", type_=Moment()))
+            .values(result=self.applied.c.result)
+        )
 
     @contextmanager
     def open(self, lease: Lease) -> Iterator[OpenAdvancing]:
@@ -58,7 +58,9 @@ class AdvancingStatements:
             hold = select(self.database.now).select_from(schema.lease).where(held_by(lease))
             row = connection.execute(hold.with_for_update(read=True, key_share=True)).one_or_none()
             if row is None:
-                raise LeaseLost(f"{lease.holder} no longer holds {lease.name} in epoch {lease.epoch}")
+                raise LeaseLost(
+                    f"{lease.holder} no longer holds {lease.name} in epoch {lease.epoch}"
+                )
             yield OpenAdvancing(self, connection, lease, moment_of(row[0]))
 
 
@@ -99,7 +101,7 @@ class OpenAdvancing:
     def mark_applied(self, entries: Sequence[tuple[int, str]]) -> None:
         if not entries:
             return
-        params = {**self._statements.applied.params(entries), "applied_now": self.now}
+        params = {**self._statements.applied.params(entries), "transaction_now": self.now}
         count = self._connection.execute(self._statements.mark_applied, params).rowcount
         expect(count, len(entries), "inbox rows not yet applied")
 
@@ -128,7 +130,3 @@ class OpenAdvancing:
             .where(schema.run.c.id == run, schema.RUN_OPEN)
             .values(quarantine=clean_text(reason))
         )
-
-
-def _mark_applied(rows: Rows) -> Update:
-    raise NotImplementedError

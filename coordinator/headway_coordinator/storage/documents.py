@@ -37,7 +37,7 @@ def load(text: str) -> Any:
 
 def clean_text(value: str | None) -> str | None:
     """Return `value` without the characters that a PostgreSQL text cannot hold."""
-    if value is None or value.isascii() and "\x00" not in value:
+    if value is None or (value.isascii() and "\x00" not in value):
         return value
     text = value.replace("\x00", _REPLACEMENT)
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

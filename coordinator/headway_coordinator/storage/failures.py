@@ -34,7 +34,9 @@ def translate(error: exc.SQLAlchemyError) -> HeadwayError:
     if isinstance(error, (exc.IntegrityError, exc.DataError)):
         return PreconditionFailed(first)
     if any(part in first for part in _NO_TABLE):
-        return StorageUnavailable(f"the schema is not up to date ({first}): run `headway db upgrade`")
+        return StorageUnavailable(
+            f"the schema is not up to date ({first}): run `headway db upgrade`"
+        )
     if isinstance(error, exc.TimeoutError):
         return StorageUnavailable("no free database connection")
     if getattr(error, "connection_invalidated", False) or isinstance(

@@ -6,6 +6,7 @@ else that can reach the database, a mistaken UPDATE by hand included.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import DDL
@@ -46,7 +47,8 @@ def statements(dialect: str) -> tuple[str, ...]:
 
 def ddl(dialect: str) -> list[ExecutableDDLElement]:
     """Return the same as elements that run on this dialect alone."""
+    made: Callable[[str], ExecutableDDLElement] = DDL
     return [
-        DDL(statement.replace("%", "%%")).execute_if(dialect=dialect)
+        made(statement.replace("%", "%%")).execute_if(dialect=dialect)
         for statement in _STATEMENTS[dialect]
     ]

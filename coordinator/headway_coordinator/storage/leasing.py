@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, literal, or_, select, update
 
 from headway_coordinator.application.ports import Lease
 from headway_coordinator.storage.database import Database
@@ -86,9 +87,11 @@ class StoredLeases:
     def current(self, name: str) -> Lease | None:
         with self._database.reading() as connection:
             return _lease(
-                connection.execute(select(*_COLUMNS).where(table.c.name == literal(name))).one_or_none()
+                connection.execute(
+                    select(*_COLUMNS).where(table.c.name == literal(name))
+                ).one_or_none()
             )
 
 
-def _lease(row: Row[Any] | None) -> Lease | None:
+def _lease(row: Sequence[Any] | None) -> Lease | None:
     return None if row is None else Lease(*row)

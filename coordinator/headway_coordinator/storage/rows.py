@@ -11,14 +11,19 @@ from typing import Any
 import orjson
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Boolean,
+    Column,
     DateTime,
+    Insert,
     Subquery,
+    Table,
     Text,
     bindparam,
     cast,
     column,
     func,
+    insert,
     select,
     type_coerce,
 )
@@ -82,6 +87,22 @@ class Rows:
             for index, (name, kind) in enumerate(zip(self._names, self._types, strict=True))
         ]
         return select(*columns).subquery("given")
+
+
+def types_of(table: Table, names: Iterable[str]) -> dict[str, TypeEngine[Any]]:
+    """Return the types of the table's columns as `Rows` takes them."""
+    return {name: _given_type(table.c[name]) for name in names}
+
+
+def insert_all(table: Table, names: Sequence[str], rows: Rows) -> Insert:
+    """Return the statement that inserts every given row."""
+    given = select(*(rows.c[name] for name in names))
+    return insert(table).from_select(list(names), given, include_defaults=False)
+
+
+def _given_type(column: Column[Any]) -> TypeEngine[Any]:
+    kind = column.type
+    return kind if isinstance(kind, (Boolean, Document, Moment, Text)) else BigInteger()
 
 
 def _element(kind: TypeEngine[Any]) -> TypeEngine[Any]:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Insert, Table, Text, Update
-from sqlalchemy import insert, update
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import BigInteger, Connection, Text, update
 
 from headway.protocol.queues import step_queue
-from headway_coordinator.application.ports import PreconditionFailed
 from headway_coordinator.engine.model import Run, RunMoved, RunState, Step, StepMoved
-from headway_coordinator.storage.columns import Document, Moment
 from headway_coordinator.storage.counting import expect
 from headway_coordinator.storage.database import Database
-from headway_coordinator.storage.rows import Rows
+from headway_coordinator.storage.rows import insert_all, types_of
 from headway_coordinator.storage.schema import run, step
 
-_RUN_NEW = (
-    "id", "team", "pipeline", "digest", "state", "params", "actor", "priority", "logical_date",
-    "created_at", "started_at", "finished_at", "deadline_at", "verdict", "reason", "request",
-)  # fmt: skip
 _RUN_MOVED = (
     "state", "started_at", "finished_at", "deadline_at", "verdict", "reason", "request",
+)  # fmt: skip
+_RUN_NEW = (
+    "id", "team", "pipeline", "digest", "params", "actor", "priority", "logical_date",
+    "created_at", *_RUN_MOVED,
 )  # fmt: skip
 _STEP_MOVED = (
     "state", "attempts", "failures", "losses", "reason", "due_at", "ready_at", "finished_at",
@@ -31,71 +27,127 @@ _STEP_MOVED = (
 )  # fmt: skip
 _STEP_NEW = ("run_id", "key", "idx", "queue", *_STEP_MOVED)
 
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
 
 class RunWrites:
-    """One statement a batch: rows are given as one relation and counted after."""
+    """One statement a batch: the rows are given as one relation and counted after."""
 
     def __init__(self, database: Database) -> None:
-        rows = database.rows
-        self._new_runs = rows(**types_of(run, _RUN_NEW))
-        self._new_steps = rows(**types_of(step, _STEP_NEW))
-        self._insert_runs = insert_from(run, _RUN_NEW, self._new_runs)
-        self._insert_steps = insert_from(step, _STEP_NEW, self._new_steps)
-        self._run_moves = rows(
+        self._new_runs = database.rows(**types_of(run, _RUN_NEW))
+        self._insert_runs = insert_all(run, _RUN_NEW, self._new_runs)
+        self._new_steps = database.rows(**types_of(step, _STEP_NEW))
+        self._insert_steps = insert_all(step, _STEP_NEW, self._new_steps)
+        self._prepare_moves(database)
+
+    def _prepare_moves(self, database: Database) -> None:
+        self._runs = runs = database.rows(
             id=Text(), from_state=Text(), from_request=BigInteger(), **types_of(run, _RUN_MOVED)
         )
-        self._step_moves = rows(
+        self._move_runs = (
+            update(run)
+            .where(run.c.id == runs.c.id)
+            .where(run.c.state == runs.c.from_state, run.c.request == runs.c.from_request)
+            .values({name: runs.c[name] for name in _RUN_MOVED})
+        )
+        self._steps = steps = database.rows(
             run_id=Text(),
             key=Text(),
             from_state=Text(),
             from_attempts=BigInteger(),
             **types_of(step, _STEP_MOVED),
         )
-        self._move_runs = _move_runs(self._run_moves)
-        self._move_steps = _move_steps(self._step_moves)
+        self._move_steps = (
+            update(step)
+            .where(step.c.run_id == steps.c.run_id, step.c.key == steps.c.key)
+            .where(step.c.state == steps.c.from_state, step.c.attempts == steps.c.from_attempts)
+            .values({name: steps.c[name] for name in _STEP_MOVED})
+        )
 
     def create(self, connection: Connection, states: Sequence[RunState]) -> None:
         """Insert the runs and all their steps as they stand."""
         if not states:
             return
-        runs = [_run_values(state.run) for state in states]
-        connection.execute(self._insert_runs, self._new_runs.params(runs))
+        runs = self._new_runs.params(_new_run(state.run) for state in states)
+        connection.execute(self._insert_runs, runs)
         steps = self._new_steps.params(row for state in states for row in _new_steps(state))
         connection.execute(self._insert_steps, steps)
 
     def move_runs(self, connection: Connection, moves: Sequence[RunMoved]) -> None:
-        """Move runs whose stored state and request number are those of the first `before`."""
-        joined = _joined((m.after.id, m.before, m.after) for m in moves)
+        """Move runs whose stored state and request number are those of `before`."""
+        joined = _joined((move.after.id, move.before, move.after) for move in moves)
         if joined:
-            params = self._run_moves.params(_run_move(b, a) for b, a in joined.values())
-            count = connection.execute(self._move_runs, params).rowcount
-            expect(count, len(joined), "runs")
+            params = self._runs.params(
+                (id, str(before.status), before.request, *_run_fields(after))
+                for id, (before, after) in joined.items()
+            )
+            expect(connection.execute(self._move_runs, params).rowcount, len(joined), "runs")
 
     def move_steps(self, connection: Connection, moves: Sequence[tuple[str, StepMoved]]) -> None:
-        """Move steps whose stored state and attempts are those of the first `before`."""
-        joined = _joined(((id, m.after.key), m.before, m.after) for id, m in moves)
+        """Move steps whose stored state and attempts are those of `before`."""
+        joined = _joined(((id, move.after.key), move.before, move.after) for id, move in moves)
         if joined:
-            params = self._step_moves.params(
-                _step_move(id, b, a) for (id, _), (b, a) in joined.items()
+            params = self._steps.params(
+                (id, key, str(before.status), before.attempts, *_step_fields(after))
+                for (id, key), (before, after) in joined.items()
             )
-            count = connection.execute(self._move_steps, params).rowcount
-            expect(count, len(joined), "steps")
+            expect(connection.execute(self._move_steps, params).rowcount, len(joined), "steps")
 
 
-def types_of(table: Table, names: Iterable[str]) -> dict[str, TypeEngine[Any]]:
-    """Return the columns' types, whole numbers as wide as they get."""
-    return {name: _given_type(table.c[name]) for name in names}
+def _joined(moves: Iterable[tuple[K, T, T]]) -> dict[K, tuple[T, T]]:
+    """Return one move a thing, from its first `before` to its last `after`."""
+    joined: dict[K, tuple[T, T]] = {}
+    for key, before, after in moves:
+        joined[key] = (joined[key][0] if key in joined else before, after)
+    return joined
 
 
-def insert_from(table: Table, names: Sequence[str], rows: Rows) -> Insert:
-    """Return the statement that inserts all the given rows."""
-    from sqlalchemy import select
-
-    return insert(table).from_select(
-        list(names), select(*(rows.c[name] for name in names)), include_defaults=False
+def _new_run(made: Run) -> tuple[Any, ...]:
+    return (
+        made.id,
+        made.team,
+        made.pipeline,
+        made.digest,
+        made.params,
+        made.actor,
+        made.priority,
+        made.logical_date,
+        made.created_at,
+        *_run_fields(made),
     )
 
 
-def _given_type(column: Column[Any]) -> TypeEngine[Any]:
-    kind = column.type
-    return kind if isinstance(kind, (Boolean, Document, Moment, Text)) else BigInteger()
+def _run_fields(after: Run) -> tuple[Any, ...]:
+    return (
+        str(after.status),
+        after.started_at,
+        after.finished_at,
+        after.deadline_at,
+        None if after.verdict is None else str(after.verdict),
+        after.reason,
+        after.request,
+    )
+
+
+def _new_steps(state: RunState) -> Iterator[tuple[Any, ...]]:
+    for planned in state.plan.steps:
+        queue = step_queue(state.run.team, planned.resource_class)
+        fields = _step_fields(state.steps[planned.key])
+        yield (state.run.id, planned.key, planned.index, queue, *fields)
+
+
+def _step_fields(after: Step) -> tuple[Any, ...]:
+    return (
+        str(after.status),
+        after.attempts,
+        after.failures,
+        after.losses,
+        after.reason,
+        after.due_at,
+        after.ready_at,
+        after.finished_at,
+        after.outputs,
+        after.artifacts,
+        after.error,
+    )

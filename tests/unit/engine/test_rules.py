@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from headway.plan.model import When
 from headway_coordinator.engine.model import Tally
 from headway_coordinator.engine.rules import rule

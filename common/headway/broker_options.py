@@ -1,0 +1,82 @@
+"""The one place that says how Headway's processes speak to the broker.
+
+Coordinator, worker and Flower take their settings here, so that no two of them differ: the
+shortest visibility timeout or the wrong acknowledgement mode of one reader is everybody's.
+Pure: it gives plain values and imports neither Celery nor kombu.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel", "valkey", "valkeys")
+
+
+def is_redis(broker_url: str) -> bool:
+    """Say whether the broker is Redis or speaks its protocol."""
+    return broker_url.partition("://")[0] in _REDIS_SCHEMES
+
+
+def transport_options(broker_url: str) -> dict[str, Any]:
+    """Return kombu's `transport_options` for a broker.
+
+    On Redis without acknowledgement emulation: nothing is ever recovered by the broker, the
+    database does that, so its bookkeeping (and the messages it doubles) are of no use.
+    """
+    if is_redis(broker_url):
+        return {
+            "ack_emulation": False,
+            "socket_timeout": 15,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+            "retry_on_timeout": False,  # a repeated push is a doubled message
+            "priority_steps": [0],
+        }
+    if broker_url.startswith(("amqp", "pyamqp")):
+        # Without a bound a full or blocked broker would hold a publisher for ever.
+        return {"connect_timeout": 5, "read_timeout": 15, "write_timeout": 5}
+    return {}
+
+
+def celery_settings(broker_url: str) -> dict[str, Any]:
+    """Return the configuration of the Celery app for a broker."""
+    return {
+        "broker_url": broker_url,
+        "broker_transport_options": transport_options(broker_url),
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
+        "broker_heartbeat": None if is_redis(broker_url) else 30,
+        "broker_pool_limit": 8,
+        "task_acks_late": True,
+        "task_acks_on_failure": True,
+        "task_acks_on_timeout": True,
+        "task_reject_on_worker_lost": False,
+        "task_retry_on_worker_lost": False,
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "task_serializer": "json",
+        "task_create_missing_queues": False,
+        "task_publish_retry": False,
+        "task_send_sent_event": False,
+        "result_backend": None,
+        "accept_content": ["json"],
+        "event_serializer": "json",
+        "worker_pool": "threads",
+        "worker_prefetch_multiplier": 1,
+        "worker_send_task_events": False,
+        "worker_disable_rate_limits": True,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+    }
+
+
+def declaration(name: str) -> dict[str, Any]:
+    """Return the arguments of `kombu.Queue` for the queue `name`.
+
+    Publish to it through the default exchange (`exchange=""`, `routing_key=name`), which costs
+    Redis no look-up; the exchange of its own is what Flower and `inspect` show.
+    """
+    return {"name": name, "exchange": name, "routing_key": name, "durable": True}

@@ -1,0 +1,90 @@
+"""The installation: queues, workers, the leader, the audit trail, and this API's description."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from headway_coordinator.access.roles import Action, Identity
+from headway_coordinator.api.answers import answer
+from headway_coordinator.api.guards import Allow, Parts
+from headway_coordinator.api.paging import Cursor, Limit, page
+from headway_coordinator.application.ports import WorkerInfo
+from headway_coordinator.application.reading import visible_run
+
+router = APIRouter(prefix="/api/v1", tags=["installation"])
+
+LEASE = "advance/0"
+
+Reader = Annotated[Identity, Depends(Allow(Action.READ_QUEUES))]
+Auditor = Annotated[Identity, Depends(Allow(Action.READ_AUDIT))]
+Anyone = Annotated[Identity, Depends(Allow(Action.READ_DEFINITIONS))]
+RunQuery = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
+
+
+@router.get("/queues")
+def queues(parts: Parts, identity: Reader, limit: Limit = 200, cursor: Cursor = None) -> Response:
+    """List the queues: what waits, what runs, and how many slots serve them."""
+    rows = parts.storage.queries.queues(teams=identity.teams)
+    shown, following = page(rows, lambda row: str(row["queue"]), limit, cursor)
+    return answer({"queues": shown, "next": following})
+
+
+@router.get("/workers")
+def workers(parts: Parts, identity: Reader, limit: Limit = 200, cursor: Cursor = None) -> Response:
+    """List the workers as last heard of; `live`: heard of within their lease."""
+    now = parts.storage.sweeps.database_now()
+    mine = [w for w in parts.storage.workers.all() if identity.covers(w.team)]
+    shown, following = page(mine, lambda worker: worker.worker, limit, cursor)
+    silent = parts.heartbeat * 5
+    rows = [_worker(worker, now - worker.seen_at <= silent) for worker in shown]
+    return answer({"workers": rows, "next": following})
+
+
+def _worker(worker: WorkerInfo, live: bool) -> dict[str, Any]:
+    return {**asdict(worker), "live": live}
+
+
+@router.get("/leader")
+def leader(parts: Parts, identity: Reader) -> Response:
+    """Say who leads, since which epoch, and whether that is still so."""
+    lease = parts.storage.leases.current(LEASE)
+    now = parts.storage.sweeps.database_now()
+    row: dict[str, Any] = {"name": LEASE, "epoch": 0, "holder": None, "boot": None}
+    row |= {"expires_at": None, "alive": False, "dispatch": dict(parts.dispatch_state())}
+    if lease is not None:
+        row |= {
+            "epoch": lease.epoch,
+            "holder": lease.holder,
+            "boot": lease.boot,
+            "expires_at": lease.expires_at,
+            "alive": lease.expires_at - now > timedelta(),
+        }
+    return answer(row)
+
+
+@router.get("/audit")
+def audit(
+    parts: Parts,
+    identity: Auditor,
+    run: RunQuery = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """List what changed, by whom, newest first."""
+    if run is not None:
+        visible_run(parts.storage, identity, run)
+    rows, following = parts.storage.queries.audit(
+        run=run, teams=identity.teams, limit=limit, cursor=cursor
+    )
+    return answer({"audit": rows, "next": following})
+
+
+@router.get("/openapi.json", include_in_schema=False)
+def openapi(request: Request, identity: Anyone) -> Response:
+    """Describe this API."""
+    return answer(request.app.openapi())

@@ -1,0 +1,114 @@
+"""Every error as `application/problem+json` (RFC 9457): the one place that knows the statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from headway.errors import DefinitionError, ForbiddenError, HeadwayError
+from headway.protocol.messages import MessageError
+from headway_coordinator.api.answers import json_bytes
+
+log = structlog.get_logger("headway.api")
+
+_RETRY_AFTER = {429: "60", 503: "2"}
+_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+}
+
+
+def install(app: FastAPI) -> None:
+    """Make every exception of the app's handlers a problem document."""
+    for kind in (HeadwayError, RequestValidationError, HTTPException, MessageError, Exception):
+        app.add_exception_handler(kind, _handle)
+
+
+async def _handle(request: Request, error: Exception) -> Response:
+    return response_of(error)
+
+
+def response_of(error: Exception) -> Response:
+    """Return the response that tells of the error; what is unexpected says nothing of the inside."""
+    match error:
+        case HeadwayError():
+            return _of_headway(error)
+        case RequestValidationError():
+            return problem(
+                422,
+                "invalid_request",
+                "the request does not have the expected shape",
+                problems=[_validation(e) for e in error.errors()],
+            )
+        case MessageError():
+            return problem(422, "invalid_message", str(error))
+        case HTTPException():
+            code = _CODES.get(error.status_code, f"http_{error.status_code}")
+            return problem(error.status_code, code, str(error.detail), headers=error.headers)
+        case _:
+            log.error("request_failed", exc_info=error)
+            hint = "The coordinator's log says why. This is a defect of Headway; please report it."
+            return problem(500, "internal_error", "Headway failed on its side", hint)
+
+
+def status_of(error: HeadwayError) -> int:
+    """Return the HTTP status of an error."""
+    return error.status if isinstance(error, ForbiddenError) else error.http_status
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    hint: str | None = None,
+    *,
+    problems: Sequence[Mapping[str, Any]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return a problem document as a response."""
+    body = {
+        "type": f"urn:headway:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "hint": hint,
+        "problems": list(problems),
+    }
+    extra = dict(headers or {})
+    if status in _RETRY_AFTER:
+        extra.setdefault("Retry-After", _RETRY_AFTER[status])
+    if status == 401:
+        extra["WWW-Authenticate"] = "Bearer"
+    return Response(json_bytes(body), status, extra, media_type="application/problem+json")
+
+
+def _of_headway(error: HeadwayError) -> Response:
+    problems = error.problems if isinstance(error, DefinitionError) else ()
+    status = status_of(error)
+    if status >= 500:
+        log.warning("request_refused", code=error.code, reason=error.message)
+    rows = [p.as_dict() for p in problems]
+    return problem(status, error.code, error.message, error.hint, problems=rows)
+
+
+def _validation(error: Mapping[str, Any]) -> dict[str, Any]:
+    """What was sent is not repeated: it may be a secret."""
+    place = ".".join(str(part) for part in error["loc"])
+    return {
+        "file": "request",
+        "line": 0,
+        "column": 0,
+        "code": str(error["type"]),
+        "message": f"{place}: {error['msg']}",
+        "hint": None,
+    }

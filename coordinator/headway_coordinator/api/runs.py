@@ -1,0 +1,162 @@
+"""Runs: start, look, follow, cancel, retry."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from headway.errors import DefinitionError
+from headway_coordinator.access.roles import Action, Identity
+from headway_coordinator.api.answers import answer
+from headway_coordinator.api.downloads import attachment, log_response
+from headway_coordinator.api.guards import Allow, Parts
+from headway_coordinator.api.live import run_events
+from headway_coordinator.api.paging import Cursor, Limit
+from headway_coordinator.api.shapes import (
+    CancelRun,
+    Key,
+    NameQuery,
+    PathQuery,
+    RunId,
+    StartRun,
+    StepPart,
+    StepQuery,
+)
+from headway_coordinator.application import intake, reading
+from headway_coordinator.application.ports import RunFilter
+from headway_coordinator.engine.states import RunStatus
+
+router = APIRouter(prefix="/api/v1", tags=["runs"])
+
+Reader = Annotated[Identity, Depends(Allow(Action.READ_RUNS))]
+LogReader = Annotated[Identity, Depends(Allow(Action.READ_LOGS))]
+FileReader = Annotated[Identity, Depends(Allow(Action.READ_ARTIFACTS))]
+Starter = Annotated[Identity, Depends(Allow(Action.START_RUN))]
+Canceller = Annotated[Identity, Depends(Allow(Action.CANCEL_RUN))]
+Retrier = Annotated[Identity, Depends(Allow(Action.RETRY_RUN))]
+
+States = Annotated[list[str] | None, Query(alias="state", max_length=20)]
+AttemptNo = Annotated[int | None, Query(ge=1, le=1_000_000)]
+Offset = Annotated[int, Query(ge=0, le=2**53)]
+
+
+@router.post("/runs", status_code=202)
+def start(parts: Parts, identity: Starter, body: StartRun, key: Key = None) -> Response:
+    """Accept a run. The same Idempotency-Key with the same request returns the same run."""
+    wanted = intake.RunRequest(body.pipeline, body.team, body.params, key, body.logical_date)
+    run = intake.accept_run(parts.storage, parts.clock, identity, wanted)
+    parts.nudge()
+    row = {"id": run.id, "pipeline": run.pipeline, "state": run.state, "created": run.created}
+    return answer(row, 202)
+
+
+@router.get("/runs")
+def runs(
+    parts: Parts,
+    identity: Reader,
+    pipeline: NameQuery = None,
+    team: NameQuery = None,
+    states: States = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """List runs, newest first; `state` may be repeated or hold several, separated by commas."""
+    teams = identity.teams
+    if team is not None:
+        teams = [team] if identity.covers(team) else []
+    if teams == []:
+        return answer({"runs": [], "next": None})
+    wanted = RunFilter(teams, pipeline, _states(states), limit, cursor)
+    rows, following = parts.storage.queries.runs(wanted)
+    return answer({"runs": rows, "next": following})
+
+
+def _states(given: list[str] | None) -> tuple[str, ...]:
+    states = tuple(s for text in given or () for s in text.split(",") if s)
+    for state in states:
+        if state not in set(RunStatus):
+            message = f"`{state}` is no state of a run"
+            raise DefinitionError(message, code="bad_state", hint=", ".join(RunStatus))
+    return states
+
+
+@router.get("/runs/{id}")
+def run(parts: Parts, identity: Reader, id: RunId) -> Response:
+    """Show a run: its parameters, times, steps and attempts."""
+    return answer(reading.visible_run(parts.storage, identity, id))
+
+
+@router.get("/runs/{id}/steps")
+def steps(parts: Parts, identity: Reader, id: RunId) -> Response:
+    """List the run's steps in the plan's order."""
+    return answer({"steps": reading.visible_run(parts.storage, identity, id)["steps"]})
+
+
+@router.get("/runs/{id}/explain")
+def explain(parts: Parts, identity: Reader, id: RunId) -> Response:
+    """Say of each step that does not run what it waits for."""
+    reading.visible_run(parts.storage, identity, id)
+    return answer(reading.explained(parts.storage, id))
+
+
+@router.get("/runs/{id}/logs")
+def logs(
+    parts: Parts,
+    identity: LogReader,
+    id: RunId,
+    step: StepQuery = None,
+    attempt: AttemptNo = None,
+    offset: Offset = 0,
+) -> Response:
+    """Return a step's log from a byte on, or all newest logs, each line behind its step's name."""
+    row = reading.visible_run(parts.storage, identity, id)
+    if step is None:
+        if attempt is not None or offset:
+            message = "`attempt` and `offset` belong to one step's log"
+            raise DefinitionError(message, code="invalid_request", hint="Name the step.")
+        body = reading.whole_log(parts.store, row)
+        return StreamingResponse(body, media_type="text/plain; charset=utf-8")
+    return log_response(parts.store, row, step, attempt, offset)
+
+
+@router.get("/runs/{id}/events")
+async def events(parts: Parts, identity: Reader, id: RunId, request: Request) -> Response:
+    """Follow the run's changes as server-sent events, until it has ended."""
+    return await run_events(parts, identity, id, request)
+
+
+@router.get("/runs/{id}/artifacts")
+def artifacts(parts: Parts, identity: FileReader, id: RunId) -> Response:
+    """List the files that the run's steps left."""
+    row = reading.visible_run(parts.storage, identity, id)
+    return answer({"artifacts": reading.artifacts_of(row)})
+
+
+@router.get("/artifacts/{id}/{step}")
+def artifact(
+    parts: Parts, identity: FileReader, id: RunId, step: StepPart, path: PathQuery
+) -> Response:
+    """Download a file that a step left."""
+    row = reading.visible_run(parts.storage, identity, id)
+    return attachment(parts.store, row, reading.artifact(row, step, path))
+
+
+@router.post("/runs/{id}/cancel", status_code=202)
+def cancel(
+    parts: Parts, identity: Canceller, id: RunId, body: CancelRun | None = None, key: Key = None
+) -> Response:
+    """Ask for the run to stop; what runs is killed."""
+    reason = body.reason if body else None
+    entry = intake.cancel_run(parts.storage, parts.clock, identity, id, reason=reason, key=key)
+    parts.nudge()
+    return answer({"id": id, "inbox": entry.id}, 202)
+
+
+@router.post("/runs/{id}/retry", status_code=202)
+def retry(parts: Parts, identity: Retrier, id: RunId, key: Key = None) -> Response:
+    """Go on with an ended run from what did not succeed."""
+    entry = intake.retry_run(parts.storage, parts.clock, identity, id, key=key)
+    parts.nudge()
+    return answer({"id": id, "inbox": entry.id}, 202)

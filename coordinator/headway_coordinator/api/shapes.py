@@ -1,0 +1,99 @@
+"""What requests may hold; unknown keys are refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Header, Path, Query
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+
+from headway.expressions.durations import parse_duration
+from headway.protocol.queues import TEAM_PATTERN
+from headway_coordinator.application.completions import storable
+
+_NAME = rf"^{TEAM_PATTERN}$"
+
+
+def _within_years(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("the time is out of range") from error
+
+
+def _storable(value: Any) -> Any:
+    if storable(value) != value:
+        raise ValueError("U+0000, NaN, infinity and whole numbers beyond 64 bits are not allowed")
+    return value
+
+
+def _seconds(value: int | str | None) -> float | None:
+    if isinstance(value, str):
+        value = int(parse_duration(value).total_seconds())
+    if value is not None and not 1 <= value <= 10 * 366 * 86_400:
+        raise ValueError("a life is between a second and ten years")
+    return value
+
+
+NameText = Annotated[str, StringConstraints(pattern=_NAME)]
+Line = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_storable)]
+
+RunId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
+NamePart = Annotated[str, Path(pattern=_NAME)]
+StepPart = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.\[\]-]{1,128}$")]
+StepQuery = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.\[\]-]{1,128}$")]
+NameQuery = Annotated[str | None, Query(pattern=_NAME)]
+PathQuery = Annotated[str, Query(min_length=1, max_length=1024, pattern=r"^[^\x00]*$")]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,200}$")]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class File(Shape):
+    """A definition file: the name for messages, and its text."""
+
+    name: Line
+    text: Annotated[str, StringConstraints(max_length=1024 * 1024)]
+
+
+class Apply(Shape):
+    files: Annotated[list[File], Field(min_length=1, max_length=500)]
+
+
+class StartRun(Shape):
+    """Parameters are typed by the pipeline's definition; text is read as a shell would give it."""
+
+    pipeline: NameText
+    team: NameText | None = None
+    params: Annotated[dict[str, Any], AfterValidator(_storable)] = {}
+    logical_date: Annotated[AwareDatetime, AfterValidator(_within_years)] | None = None
+
+
+class CancelRun(Shape):
+    reason: Text | None = None
+
+
+class AddTeam(Shape):
+    name: NameText
+
+
+class AddToken(Shape):
+    """`team` null: the whole installation. `expires_in`: seconds, or text such as 30d."""
+
+    subject: Line
+    team: NameText | None = None
+    role: Literal["viewer", "operator", "author", "admin", "worker"]
+    expires_in: Annotated[int | str | None, AfterValidator(_seconds)] = None

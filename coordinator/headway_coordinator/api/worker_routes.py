@@ -1,0 +1,276 @@
+"""The workers' side: claims, heartbeats, completions, logs and artifacts.
+
+The busy calls bypass the framework's own parsing: raw bytes are read by the strict message models
+and answered as bytes, each in one hop to a thread of its own pool. Uploads have another pool, so
+that slow ones never stand before a claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from anyio import CapacityLimiter, from_thread, to_thread
+from fastapi import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from headway.errors import ConflictError, DefinitionError, ForbiddenError
+from headway.protocol.messages import (
+    ClaimAnswer,
+    ClaimAnswers,
+    ClaimBatch,
+    CompletionBatch,
+    Heartbeat,
+    HeartbeatAnswer,
+    LogBatch,
+    Message,
+    Register,
+    Registered,
+    parse,
+)
+from headway.protocol.proof import completion_token
+from headway.protocol.queues import split_queue, step_queue
+from headway_coordinator.access.roles import Action, Identity
+from headway_coordinator.api.guards import identified
+from headway_coordinator.application.completions import record_completions
+from headway_coordinator.application.ports import ClaimResult
+from headway_coordinator.application.reading import artifact_key
+from headway_coordinator.application.services import Services
+from headway_coordinator.application.uploads import held_attempt, store_artifact, store_logs
+
+M = TypeVar("M", bound=Message)
+
+_CALLS = 24
+_UPLOADS = 8
+_SHA256 = frozenset("0123456789abcdef")
+
+
+def worker_routes(services: Services) -> list[BaseRoute]:
+    """Return the routes under /worker/v1."""
+    calls, uploads = CapacityLimiter(_CALLS), CapacityLimiter(_UPLOADS)
+
+    def call(path: str, model: type[M], handle: Callable[[Services, str, M], bytes]) -> Route:
+        endpoint = WorkerCall(services, model, handle, calls)
+        return Route(f"/worker/v1/{path}", endpoint, methods=["POST"])
+
+    upload, download = Upload(services, uploads), Download(services, calls)
+    return [
+        call("register", Register, register),
+        call("claims", ClaimBatch, claim),
+        call("heartbeat", Heartbeat, heartbeat),
+        call("completions", CompletionBatch, completions),
+        call("logs", LogBatch, logs),
+        Route("/worker/v1/artifacts/{attempt}", upload, methods=["PUT"]),
+        Route("/worker/v1/artifacts/{attempt}/{sha256}", download, methods=["GET"]),
+    ]
+
+
+class WorkerCall(Generic[M]):
+    """One message in, one message out."""
+
+    action = Action.WORK
+
+    def __init__(
+        self,
+        services: Services,
+        model: type[M],
+        handle: Callable[[Services, str, M], bytes],
+        limiter: CapacityLimiter,
+    ) -> None:
+        self._services = services
+        self._model = model
+        self._handle = handle
+        self._limiter = limiter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        team = _team(identified(scope, self.action))
+        body = await Request(scope, receive).body()
+        answer = await to_thread.run_sync(self._answer, team, body, limiter=self._limiter)
+        await Response(answer, media_type="application/json")(scope, receive, send)
+
+    def _answer(self, team: str, body: bytes) -> bytes:
+        return self._handle(self._services, team, parse(self._model, body))
+
+
+def _team(identity: Identity) -> str:
+    if identity.team is None:
+        raise ForbiddenError("forbidden", "a worker's token belongs to one team")
+    return identity.team
+
+
+def register(services: Services, team: str, message: Register) -> bytes:
+    """A worker's boot announces itself."""
+    for name in message.classes:
+        try:
+            split_queue(step_queue(team, name))
+        except ValueError as error:
+            raise DefinitionError(f"{name!r} is no resource class", code="bad_class") from error
+    services.storage.workers.register(team, message)
+    answer = Registered(
+        team=team,
+        lease_ms=_milliseconds(services.worker_lease.total_seconds()),
+        heartbeat_ms=_milliseconds(services.heartbeat.total_seconds()),
+        server_now=services.clock.now(),
+    )
+    return _json(answer)
+
+
+def claim(services: Services, team: str, batch: ClaimBatch) -> bytes:
+    """Who wins is told the work and the completion token; who loses, the reason."""
+    results = services.storage.workers.claim(team, batch, services.worker_lease)
+    if results is None:
+        raise _superseded(batch.worker)
+    claims = [_claim_answer(services.secret_key, batch, result) for result in results]
+    lease = _milliseconds(services.worker_lease.total_seconds())
+    return _json(ClaimAnswers.model_construct(lease_ms=lease, claims=claims))
+
+
+def _claim_answer(key: bytes, batch: ClaimBatch, result: ClaimResult) -> ClaimAnswer:
+    token = None
+    if result.work is not None:
+        token = completion_token(
+            key,
+            attempt=result.attempt,
+            fence=result.fence,
+            worker=batch.worker,
+            boot=batch.boot,
+        )
+    return ClaimAnswer.model_construct(
+        attempt=result.attempt,
+        fence=result.fence,
+        won=result.work is not None,
+        reason=result.reason,
+        work=result.work,
+        token=token,
+    )
+
+
+def _superseded(worker: str) -> ConflictError:
+    message = f"another boot of worker {worker} has registered"
+    return ConflictError("superseded", message, "Stop this process.")
+
+
+def heartbeat(services: Services, team: str, beat: Heartbeat) -> bytes:
+    """What is renewed, lost, to be cancelled, acknowledged or to be sent again."""
+    result = services.storage.workers.heartbeat(team, beat, services.worker_lease)
+    answer = HeartbeatAnswer.model_construct(
+        superseded=result.superseded,
+        lease_ms=_milliseconds(services.worker_lease.total_seconds()),
+        renewed=list(result.renewed),
+        lost=list(result.lost),
+        cancel=list(result.cancel),
+        acknowledged=list(result.acknowledged),
+        resend=list(result.resend),
+    )
+    return _json(answer)
+
+
+def completions(services: Services, team: str, batch: CompletionBatch) -> bytes:
+    """Proved completions go to the inbox."""
+    received = record_completions(services.storage, services.secret_key, team, batch.completions)
+    if received.accepted:
+        services.nudge()
+    return _json(received)
+
+
+def logs(services: Services, team: str, batch: LogBatch) -> bytes:
+    """Chunks go to the store; foreign ones and repetitions change nothing."""
+    store_logs(services.storage, services.store, team, batch)
+    return b'{"accepted":true}'
+
+
+class Upload:
+    """PUT of an artifact: streamed, its SHA-256 checked, stored whole or not at all."""
+
+    action = Action.WORK
+
+    def __init__(self, services: Services, limiter: CapacityLimiter) -> None:
+        self._services = services
+        self._limiter = limiter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        team = _team(identified(scope, self.action))
+        answer = await to_thread.run_sync(self._store, request, team, limiter=self._limiter)
+        await Response(answer, media_type="application/json")(scope, receive, send)
+
+    def _store(self, request: Request, team: str) -> bytes:
+        hold = held_attempt(
+            self._services.storage,
+            self._services.secret_key,
+            team,
+            attempt=request.path_params["attempt"],
+            fence=_fence(request.query_params.get("fence", "")),
+            token=request.headers.get("x-headway-token", ""),
+        )
+        ref = store_artifact(
+            self._services.store,
+            hold,
+            path=request.query_params.get("path", ""),
+            sha256=_sha256(request.headers.get("x-headway-sha256", "")),
+            chunks=_chunks(request),
+        )
+        return _json(ref)
+
+
+def _chunks(request: Request) -> Iterator[bytes]:
+    """Yield the body as it comes; the sender waits while the store writes."""
+    stream = request.stream()
+
+    async def following() -> bytes | None:
+        return await anext(stream, None)
+
+    while (chunk := from_thread.run(following)) is not None:
+        yield chunk
+
+
+class Download:
+    """GET of an artifact of the same run, for a step's inputs."""
+
+    action = Action.WORK
+
+    def __init__(self, services: Services, limiter: CapacityLimiter) -> None:
+        self._services = services
+        self._limiter = limiter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        team = _team(identified(scope, self.action))
+        content = await to_thread.run_sync(self._open, request, team, limiter=self._limiter)
+        response = StreamingResponse(content, media_type="application/octet-stream")
+        await response(scope, receive, send)
+
+    def _open(self, request: Request, team: str) -> Iterator[bytes]:
+        hold = held_attempt(
+            self._services.storage,
+            self._services.secret_key,
+            team,
+            attempt=request.path_params["attempt"],
+            fence=None,
+            token=request.headers.get("x-headway-token", ""),
+        )
+        sha256 = _sha256(request.path_params["sha256"])
+        return iter(self._services.store.get(artifact_key(hold.run, sha256)))
+
+
+def _fence(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise DefinitionError("`fence` is a number", code="invalid_request")
+    return int(text)
+
+
+def _sha256(text: str) -> str:
+    if len(text) != 64 or not _SHA256.issuperset(text):
+        message = "a SHA-256 is 64 lower-case hexadecimal digits"
+        raise DefinitionError(message, code="invalid_request", hint="Send X-Headway-Sha256.")
+    return text
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _json(message: Message) -> bytes:
+    return message.model_dump_json(warnings=False).encode()

@@ -1,0 +1,33 @@
+"""Structured logs on standard error: one line an event, JSON unless a person reads along."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import structlog
+
+
+def set_up_logging() -> None:
+    """Configure this process's logs. HEADWAY_LOG_LEVEL chooses the level (default info)."""
+    level = logging.getLevelNamesMapping().get(
+        os.environ.get("HEADWAY_LOG_LEVEL", "info").upper(), logging.INFO
+    )
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,264 @@
+"""A run as its page shows it: what is wrong, why and what next, before anything else. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus
+from headway_coordinator.page.timeline import Segment, Span, segments
+from headway_coordinator.page.words import (
+    PRECEDENCE,
+    Look,
+    duration,
+    look,
+    one_line,
+    value_text,
+)
+
+STEPS_SHOWN = 500
+_CALM = {"succeeded", "skipped", "pending"}
+_STUCK = ("no_leader", "broker_down", "no_worker", "approval", "paused")
+_NOT_RUN = ("pending", "skipped", "upstream_failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    look: Look
+    headline: str
+    detail: str | None
+    command: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One step. `why`: what it waits for or what went wrong, one line each."""
+
+    name: str
+    look: Look
+    attempts: int
+    duration: timedelta | None
+    why: tuple[str, ...]
+    detail: str | None
+    outputs: tuple[tuple[str, str], ...]
+    artifacts: tuple[tuple[str, str, int], ...]
+    bar: tuple[Segment, ...]
+    log: str | None
+    tail: tuple[str, ...]
+    worker: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    run: Mapping[str, Any]
+    look: Look
+    open: bool
+    banner: Banner
+    counts: tuple[tuple[Look, int], ...]
+    rows: tuple[StepRow, ...]
+    left_out: int
+    params: tuple[tuple[str, str], ...]
+    duration: timedelta
+
+
+def run_view(
+    run: Mapping[str, Any],
+    *,
+    now: datetime,
+    blockers: Mapping[str, Sequence[Mapping[str, Any]]],
+    tails: Mapping[str, Sequence[str]],
+) -> RunView:
+    """Return what the page shows of the run at `now`."""
+    steps = run["steps"]
+    ended = RunStatus(run["state"]) in RUN_TERMINAL
+    end = run["finished_at"] or now
+    span = Span(run["created_at"], max(end, run["created_at"] + timedelta(milliseconds=1)))
+    shown = _shown(steps)
+    return RunView(
+        run=run,
+        look=look(run["state"]),
+        open=not ended,
+        banner=_banner(run, blockers, span.end - span.start),
+        counts=_counts(steps),
+        rows=tuple(_row(run, step, span, blockers, tails) for step in shown),
+        left_out=len(steps) - len(shown),
+        params=_texts(run["params"] or {}),
+        duration=span.end - span.start,
+    )
+
+
+def failed_steps(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the steps that failed by themselves."""
+    return [step for step in run["steps"] if step["state"] == "failed"]
+
+
+def _shown(steps: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """All steps, or, of too many, those that are not fine first; in the plan's order."""
+    if len(steps) <= STEPS_SHOWN:
+        return steps
+    ranked = sorted(range(len(steps)), key=lambda i: (steps[i]["state"] in _CALM, i))
+    return [steps[i] for i in sorted(ranked[:STEPS_SHOWN])]
+
+
+def _counts(steps: Sequence[Mapping[str, Any]]) -> tuple[tuple[Look, int], ...]:
+    totals: dict[str, int] = {}
+    for step in steps:
+        totals[step["state"]] = totals.get(step["state"], 0) + 1
+    known = [state for state in PRECEDENCE if state in totals]
+    others = sorted(set(totals) - set(known))
+    return tuple((look(state), totals[state]) for state in [*known, *others])
+
+
+# --- the banner --------------------------------------------------------------------------------
+
+
+def _banner(
+    run: Mapping[str, Any],
+    blockers: Mapping[str, Sequence[Mapping[str, Any]]],
+    length: timedelta,
+) -> Banner:
+    seen, took = look(run["state"]), duration(length)
+    if run.get("quarantine"):
+        detail = "Headway does not advance it until an operator has looked at it."
+        return Banner(look("failed"), f"Set aside: {one_line(run['quarantine'])}", detail, None)
+    match run["state"]:
+        case "failed" | "timed_out" | "cancelled":
+            headline, why = _ended_badly(run, seen.word, took)
+            return Banner(seen, headline, why, f"headway runs retry {run['id']}")
+        case "succeeded":
+            return Banner(seen, _succeeded(run, took), None, None)
+        case "cancelling":
+            still = sum(step["state"] == "running" for step in run["steps"])
+            return Banner(seen, f"Cancelling, {_steps(still)} still to stop", _reason(run), None)
+        case _:
+            return _open(run, blockers, seen, took)
+
+
+def _ended_badly(run: Mapping[str, Any], word: str, took: str) -> tuple[str, str | None]:
+    failed = failed_steps(run)
+    headline = f"{word} in {took}"
+    if failed:
+        names = ", ".join(one_line(step["step"], 64) for step in failed[:3])
+        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+        headline += f": {names}{more}"
+    behind = sum(step["state"] in _NOT_RUN for step in run["steps"])
+    parts = [_reason(run), f"{_steps(behind)} did not run." if behind else None]
+    return headline, " ".join(part for part in parts if part) or None
+
+
+def _succeeded(run: Mapping[str, Any], took: str) -> str:
+    """No state may lie: a failure that was allowed is named."""
+    failed = len(failed_steps(run))
+    return f"Succeeded in {took}" + (f", {failed} failed (allowed)" if failed else "")
+
+
+def _open(
+    run: Mapping[str, Any],
+    blockers: Mapping[str, Sequence[Mapping[str, Any]]],
+    seen: Look,
+    took: str,
+) -> Banner:
+    every = [blocker for listed in blockers.values() for blocker in listed]
+    for code in _STUCK:
+        for blocker in every:
+            if blocker["code"] == code:
+                headline = f"Waiting: {one_line(blocker['message'])}"
+                return Banner(look("retry_wait"), headline, f"{seen.word} for {took}.", None)
+    failed = failed_steps(run)
+    if failed:
+        names = ", ".join(one_line(step["step"], 64) for step in failed[:3])
+        headline = f"{seen.word} for {took}, but failed already: {names}"
+        return Banner(look("failed"), headline, None, None)
+    return Banner(seen, f"{seen.word} for {took}", None, None)
+
+
+def _reason(run: Mapping[str, Any]) -> str | None:
+    return f"Reason: {one_line(run['reason'])}." if run.get("reason") else None
+
+
+def _steps(count: int) -> str:
+    return "1 step" if count == 1 else f"{count} steps"
+
+
+# --- the rows ----------------------------------------------------------------------------------
+
+
+def _row(
+    run: Mapping[str, Any],
+    step: Mapping[str, Any],
+    span: Span,
+    blockers: Mapping[str, Sequence[Mapping[str, Any]]],
+    tails: Mapping[str, Sequence[str]],
+) -> StepRow:
+    name = str(step["step"])
+    last = max(step["attempts"], key=lambda a: int(a["no"]), default=None)
+    return StepRow(
+        name=name,
+        look=_look(step, last),
+        attempts=len(step["attempts"]),
+        duration=_duration(step, last, span.end),
+        why=_why(step, last, blockers.get(name, ())),
+        detail=_detail(step, last),
+        outputs=_texts(step["outputs"] or {}),
+        artifacts=_artifacts(run, step),
+        bar=tuple(segments(step, span)),
+        log=_log_address(run, name) if last is not None else None,
+        tail=tuple(tails.get(name, ())),
+        worker=last["worker"] if last else None,
+    )
+
+
+def _look(step: Mapping[str, Any], last: Mapping[str, Any] | None) -> Look:
+    if step["state"] == "running" and last is not None and last["state"] == "dispatched":
+        return look("dispatched")
+    if step["state"] == "failed" and step.get("reason") == "timed_out":
+        return look("timed_out")
+    return look(step["state"])
+
+
+def _duration(
+    step: Mapping[str, Any], last: Mapping[str, Any] | None, now: datetime
+) -> timedelta | None:
+    if last is None or last["started_at"] is None:
+        return None
+    end = last["finished_at"] or (now if step["state"] == "running" else None)
+    return None if end is None else end - last["started_at"]
+
+
+def _why(
+    step: Mapping[str, Any],
+    last: Mapping[str, Any] | None,
+    blockers: Sequence[Mapping[str, Any]],
+) -> tuple[str, ...]:
+    lines = [one_line(blocker["message"]) for blocker in blockers[:10]]
+    error = step.get("error") or (last or {}).get("error")
+    if error and step["state"] in ("failed", "retry_wait", "running", "cancelled"):
+        lines.append(one_line(error.get("message") or error.get("code") or ""))
+    elif step["state"] in ("failed", "cancelled", "skipped") and step.get("reason"):
+        lines.append(one_line(step["reason"]))
+    return tuple(line for line in lines if line)
+
+
+def _detail(step: Mapping[str, Any], last: Mapping[str, Any] | None) -> str | None:
+    error = step.get("error") or (last or {}).get("error") or {}
+    detail = error.get("detail") if step["state"] == "failed" else None
+    return value_text(detail, 4000) if detail else None
+
+
+def _texts(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((one_line(name, 80), value_text(value)) for name, value in values.items())
+
+
+def _artifacts(run: Mapping[str, Any], step: Mapping[str, Any]) -> tuple[tuple[str, str, int], ...]:
+    base = f"/api/v1/artifacts/{quote(run['id'], safe='')}/{quote(step['step'], safe='')}"
+    return tuple(
+        (value_text(ref["path"], 200), f"{base}?path={quote(ref['path'], safe='')}", ref["size"])
+        for ref in step.get("artifacts") or ()
+    )
+
+
+def _log_address(run: Mapping[str, Any], step: str) -> str:
+    return f"/api/v1/runs/{quote(run['id'], safe='')}/logs?step={quote(step, safe='')}"

@@ -1,0 +1,61 @@
+"""The coordinator's processes: the supervisor, the engine and the API."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+
+import structlog
+
+from headway.clock import SystemClock
+from headway_coordinator.embedded import HEADWAY
+from headway_coordinator.logging import set_up_logging
+from headway_coordinator.settings import CoordinatorSettings
+from headway_coordinator.storage.exclusive import exclusive
+from headway_coordinator.supervision import Child, Supervisor, stop_on_signals, supervise
+
+log = structlog.get_logger("headway.coordinator")
+
+SUPERVISED = "HEADWAY_SUPERVISED"
+
+
+def run_coordinator(settings: CoordinatorSettings) -> int:
+    """Supervise an engine and an API until a signal; return the exit status."""
+    set_up_logging()
+    stop = stop_on_signals()
+    settings.key()
+    with exclusive(settings.database_url.get_secret_value()):
+        supervisor = Supervisor(SystemClock())
+        for part in ("engine", "api"):
+            argv = [*HEADWAY, "coordinator", "--only", part]
+            supervisor.start(Child(f"coordinator-{part}", argv, {SUPERVISED: "1"}))
+        supervise(supervisor, stop)
+        supervisor.stop()
+    return 0
+
+
+def run_engine(settings: CoordinatorSettings) -> int:
+    """Run the engine until a signal."""
+    from headway_coordinator.bootstrap import Engine
+
+    set_up_logging()
+    stop = stop_on_signals()
+    with _alone(settings):
+        Engine(settings).run(stop)
+    return 0
+
+
+def run_api(settings: CoordinatorSettings) -> int:
+    """Serve the API until a signal."""
+    from headway_coordinator.serving import serve
+
+    set_up_logging()
+    return serve(settings)
+
+
+def _alone(settings: CoordinatorSettings) -> AbstractContextManager[None]:
+    """Hold the database, unless the supervisor that started this process does."""
+    if os.environ.get(SUPERVISED):
+        return nullcontext()
+    return exclusive(settings.database_url.get_secret_value())
+

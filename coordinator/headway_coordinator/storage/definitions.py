@@ -1,0 +1,117 @@
+"""Definitions: every version of every pipeline, and which one is current."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Select, and_, select, update
+
+from headway_coordinator.application.ports import StoredDefinition
+from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.documents import clean_text
+from headway_coordinator.storage.schema import definition, run
+from headway_coordinator.storage.schema import pipeline as pipelines
+from headway_coordinator.storage.upsert import insert
+
+_READ = tuple(
+    definition.c[name]
+    for name in (
+        "digest", "team", "pipeline", "version", "canonical", "source", "created_at", "actor",
+    )
+)  # fmt: skip
+_IS_CURRENT = and_(
+    pipelines.c.team == definition.c.team,
+    pipelines.c.name == definition.c.pipeline,
+    pipelines.c.version == definition.c.version,
+)
+
+
+class StoredDefinitions:
+    """Implements `Definitions`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(
+        self, *, canonical: Mapping[str, Any], digest: str, source: str, actor: str
+    ) -> tuple[int, bool]:
+        """Store the newest version; the pipeline's row is locked, so that versions are in order."""
+        team, name = canonical["team"], canonical["pipeline"]
+        key = and_(pipelines.c.team == team, pipelines.c.name == name)
+        dialect = self._database.dialect
+        with self._database.transaction() as connection:
+            connection.execute(
+                insert(dialect, pipelines)
+                .values(team=team, name=name, version=0, digest="")
+                .on_conflict_do_nothing()
+            )
+            row = connection.execute(select(pipelines).where(key).with_for_update()).one()
+            if row.digest == digest:
+                return row.version, False
+            version = row.version + 1
+            connection.execute(
+                insert(dialect, definition).values(
+                    team=team,
+                    pipeline=name,
+                    version=version,
+                    digest=digest,
+                    owner=canonical.get("owner") or "",
+                    canonical=canonical,
+                    source=clean_text(source),
+                    created_at=self._database.now,
+                    actor=clean_text(actor),
+                )
+            )
+            connection.execute(update(pipelines).where(key).values(version=version, digest=digest))
+            return version, True
+
+    def get(self, digest: str) -> StoredDefinition | None:
+        wanted = select(*_READ).where(definition.c.digest == digest)
+        found = self._read(wanted.order_by(definition.c.created_at.desc()).limit(1))
+        return found[0] if found else None
+
+    def current(self, pipeline: str, team: str | None = None) -> list[StoredDefinition]:
+        wanted = select(*_READ).join(pipelines, _IS_CURRENT)
+        wanted = wanted.where(definition.c.pipeline == pipeline)
+        if team is not None:
+            wanted = wanted.where(definition.c.team == team)
+        return self._read(wanted.order_by(definition.c.team))
+
+    def listing(self, *, teams: Sequence[str] | None) -> list[dict[str, Any]]:
+        last = (
+            select(run.c.id)
+            .where(run.c.team == definition.c.team, run.c.pipeline == definition.c.pipeline)
+            .order_by(run.c.created_at.desc(), run.c.id.desc())
+            .limit(1)
+            .correlate(definition)
+            .scalar_subquery()
+        )
+        wanted = (
+            select(
+                definition.c.pipeline,
+                definition.c.team,
+                definition.c.owner,
+                definition.c.digest,
+                definition.c.version,
+                definition.c.created_at,
+                run.c.id.label("run"),
+                run.c.state,
+            )
+            .join(pipelines, _IS_CURRENT)
+            .outerjoin(run, run.c.id == last)
+            .order_by(definition.c.team, definition.c.pipeline)
+        )
+        if teams is not None:
+            wanted = wanted.where(definition.c.team.in_(teams))
+        with self._database.reading() as connection:
+            return [_listed(dict(row._mapping)) for row in connection.execute(wanted)]
+
+    def _read(self, wanted: Select[Any]) -> list[StoredDefinition]:
+        with self._database.reading() as connection:
+            return [StoredDefinition(*row) for row in connection.execute(wanted)]
+
+
+def _listed(row: dict[str, Any]) -> dict[str, Any]:
+    id, state = row.pop("run"), row.pop("state")
+    return {**row, "last_run": None if id is None else {"id": id, "state": state}}

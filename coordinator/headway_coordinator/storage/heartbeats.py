@@ -1,0 +1,157 @@
+"""The heartbeat: leases are renewed, and the worker hears what became of its attempts.
+
+Like the claim, the batch skips locked rows and then waits for the skipped ones one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Row, Text, and_, bindparam, exists, select, update
+
+from headway.protocol.messages import Heartbeat, Held
+from headway_coordinator.application.ports import HeartbeatResult
+from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.rows import Rows
+from headway_coordinator.storage.schema import (
+    ATTEMPT_RUNNING,
+    INBOX_PENDING,
+    attempt,
+    inbox,
+    worker,
+    worker_boot,
+)
+
+
+class Heartbeats:
+    """Two statements a beat when all goes well."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._held = held = database.rows(id=Text(), fence=BigInteger())
+        mine = and_(
+            attempt.c.worker == bindparam("by_worker"),
+            attempt.c.boot == bindparam("by_boot"),
+            attempt.c.team == bindparam("by_team"),
+        )
+        self._renew = _renew(database, held, mine, skip_locked=True)
+        self._renew_waiting = _renew(database, held, mine, skip_locked=False)
+        self._still_mine = (
+            select(attempt.c.id, attempt.c.fence)
+            .join(held.source, and_(attempt.c.id == held.c.id, attempt.c.fence == held.c.fence))
+            .where(mine, ATTEMPT_RUNNING)
+        )
+        self._reap = _reap(database, held)
+        self._beat = (
+            update(worker)
+            .where(worker.c.worker == bindparam("by_worker"))
+            .where(worker.c.boot == bindparam("by_boot"), worker.c.team == bindparam("by_team"))
+            .values(
+                seen_at=database.now,
+                slots=bindparam("b_slots"),
+                slots_free=bindparam("b_slots_free"),
+                draining=bindparam("b_draining"),
+            )
+        )
+
+    def heartbeat(self, team: str, beat: Heartbeat, lease: timedelta) -> HeartbeatResult:
+        by = {"by_team": team, "by_worker": beat.worker, "by_boot": beat.boot}
+        told = {
+            "b_slots": beat.slots,
+            "b_slots_free": beat.slots_free,
+            "b_draining": beat.draining,
+        }
+        with self._database.prompt() as connection:
+            if connection.execute(self._beat, {**by, **told}).rowcount != 1:
+                return HeartbeatResult(superseded=True)
+            if beat.reaped:
+                connection.execute(self._reap, {**by, **self._held.params(_keys(beat.reaped))})
+            renewed = self._renewed(connection, [*beat.running, *beat.finished], by, lease)
+        return _result(beat, renewed)
+
+    def _renewed(
+        self, connection: Connection, held: Sequence[Held], by: dict[str, str], lease: timedelta
+    ) -> dict[tuple[str, int], bool]:
+        """Return which attempts were renewed, and whether each is asked to stop."""
+        wanted = dict.fromkeys(_keys(held))
+        if not wanted:
+            return {}
+        renewed = self._run(connection, self._renew, wanted, by, lease)
+        left = [key for key in wanted if key not in renewed]
+        if left:
+            params = {**by, **self._held.params(left)}
+            for row in connection.execute(self._still_mine, params).all():
+                renewed |= self._run(connection, self._renew_waiting, [tuple(row)], by, lease)
+        return renewed
+
+    def _run(
+        self,
+        connection: Connection,
+        renew: Any,
+        keys: Iterable[tuple[str, int]],
+        by: dict[str, str],
+        lease: timedelta,
+    ) -> dict[tuple[str, int], bool]:
+        params = {**by, **self._held.params(keys), "lease": self._database.span(lease)}
+        rows: Iterable[Row[Any]] = connection.execute(renew, params)
+        return {(row.id, row.fence): row.cancel_at is not None for row in rows}
+
+
+def _renew(database: Database, held: Rows, mine: Any, *, skip_locked: bool) -> Any:
+    found = (
+        select(attempt.c.id)
+        .join(held.source, and_(attempt.c.id == held.c.id, attempt.c.fence == held.c.fence))
+        .where(mine, ATTEMPT_RUNNING)
+        .with_for_update(key_share=True, of=attempt, skip_locked=skip_locked)
+        .cte("found")
+    )
+    return (
+        update(attempt)
+        .where(attempt.c.id == found.c.id)
+        .values(lease_expires_at=database.later("lease"))
+        .returning(attempt.c.id, attempt.c.fence, attempt.c.cancel_at)
+    )
+
+
+def _reap(database: Database, held: Rows) -> Any:
+    """Note what an older boot of the same worker left; not what has reported its end already."""
+    older, newer = worker_boot.alias("older"), worker_boot.alias("newer")
+    superseded = exists(
+        select(1)
+        .select_from(older)
+        .join(newer, newer.c.worker == older.c.worker)
+        .where(older.c.worker == attempt.c.worker, older.c.boot == attempt.c.boot)
+        .where(newer.c.boot == bindparam("by_boot"), older.c.seq < newer.c.seq)
+    )
+    prefix = "completion:" + attempt.c.id
+    reported = exists(
+        select(1)
+        .where(inbox.c.dedupe >= prefix + ":", inbox.c.dedupe < prefix + ";")
+        .where(INBOX_PENDING)
+    )
+    return (
+        update(attempt)
+        .where(attempt.c.id == held.c.id, attempt.c.fence == held.c.fence, ATTEMPT_RUNNING)
+        .where(attempt.c.worker == bindparam("by_worker"))
+        .where(attempt.c.team == bindparam("by_team"), attempt.c.reaped_at.is_(None))
+        .where(superseded, ~reported)
+        .values(reaped_at=database.now)
+    )
+
+
+def _keys(held: Iterable[Held]) -> list[tuple[str, int]]:
+    return [(one.attempt, one.fence) for one in held]
+
+
+def _result(beat: Heartbeat, renewed: dict[tuple[str, int], bool]) -> HeartbeatResult:
+    running, finished = _keys(beat.running), _keys(beat.finished)
+    return HeartbeatResult(
+        superseded=False,
+        renewed=[key[0] for key in running if key in renewed],
+        lost=[key[0] for key in running if key not in renewed],
+        cancel=[key[0] for key in running if renewed.get(key)],
+        acknowledged=[key[0] for key in finished if key not in renewed],
+        resend=[key[0] for key in finished if key in renewed],
+    )

@@ -1,0 +1,93 @@
+"""`open_storage`: everything that the ports name, on one database."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import Literal
+
+from headway.clock import Clock, SystemClock
+from headway_coordinator.application.ports import (
+    Access,
+    Advancing,
+    Definitions,
+    Inbox,
+    Lease,
+    Leases,
+    Queries,
+    Runs,
+    Storage,
+    Sweeps,
+    Workers,
+)
+from headway_coordinator.storage.access import StoredAccess
+from headway_coordinator.storage.advancing import AdvancingStatements
+from headway_coordinator.storage.connecting import connect
+from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.definitions import StoredDefinitions
+from headway_coordinator.storage.inbox import StoredInbox
+from headway_coordinator.storage.leasing import StoredLeases
+from headway_coordinator.storage.queries import StoredQueries
+from headway_coordinator.storage.runs import StoredRuns
+from headway_coordinator.storage.sweeps import StoredSweeps
+from headway_coordinator.storage.workers import StoredWorkers
+
+_LOCK_TIMEOUT = timedelta(seconds=5)
+_TAKEOVER_LOCK_TIMEOUT = timedelta(seconds=2)
+
+
+def open_storage(
+    url: str,
+    *,
+    application_name: str = "headway",
+    clock: Clock | None = None,
+    pool_size: int = 10,
+) -> Storage:
+    """Return the storage on the database of `url`; it connects when it is first used.
+
+    `clock` is SQLite's; PostgreSQL uses the server's own. `pool_size` is PostgreSQL's.
+
+    Raises:
+        DefinitionError: `url` is neither a PostgreSQL server's nor a SQLite file's.
+    """
+    clock = clock or SystemClock()
+    main = connect(
+        url,
+        application_name=application_name,
+        clock=clock,
+        pool_size=pool_size,
+        lock_timeout=_LOCK_TIMEOUT,
+    )
+    leases = connect(
+        url,
+        application_name=f"{application_name} lease",
+        clock=clock,
+        pool_size=1,
+        lock_timeout=_TAKEOVER_LOCK_TIMEOUT,
+    )
+    return DatabaseStorage(main, leases)
+
+
+class DatabaseStorage:
+    """Implements `Storage`. Leases have connections that nothing else uses."""
+
+    def __init__(self, database: Database, lease_database: Database) -> None:
+        self._database = database
+        self._lease_database = lease_database
+        self._advancing = AdvancingStatements(database)
+        self.dialect: Literal["postgresql", "sqlite"] = database.dialect
+        self.leases: Leases = StoredLeases(lease_database)
+        self.runs: Runs = StoredRuns(database)
+        self.inbox: Inbox = StoredInbox(database)
+        self.workers: Workers = StoredWorkers(database)
+        self.sweeps: Sweeps = StoredSweeps(database)
+        self.definitions: Definitions = StoredDefinitions(database)
+        self.access: Access = StoredAccess(database)
+        self.queries: Queries = StoredQueries(database, self.workers, self.sweeps)
+
+    def advancing(self, lease: Lease) -> AbstractContextManager[Advancing]:
+        return self._advancing.open(lease)
+
+    def close(self) -> None:
+        self._database.close()
+        self._lease_database.close()

@@ -1,0 +1,98 @@
+"""What the sweeps look for: dispatches that nobody took, workers that are gone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, func, literal_column, null, or_, select, union_all
+
+from headway.protocol.messages import Dispatch
+from headway_coordinator.application.ports import Expired, Occupancy, Unclaimed
+from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.schema import ATTEMPT_DISPATCHED, ATTEMPT_RUNNING, attempt
+
+_DISPATCHED = (
+    select(
+        attempt.c.team,
+        attempt.c.run_id,
+        attempt.c.step,
+        attempt.c.id,
+        attempt.c.fence,
+        attempt.c.dispatch_no,
+        attempt.c.queue,
+        attempt.c.dispatched_at,
+        attempt.c.claim_deadline,
+    )
+    .where(ATTEMPT_DISPATCHED)
+    .order_by(attempt.c.dispatched_at, attempt.c.id)
+)
+
+
+class StoredSweeps:
+    """Implements `Sweeps`; each query has a partial index that holds only what is live."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._occupancy = union_all(
+            select(
+                attempt.c.queue,
+                literal_column("'dispatched'").label("state"),
+                null().label("worker"),
+                func.count().label("count"),
+            )
+            .where(ATTEMPT_DISPATCHED)
+            .group_by(attempt.c.queue),
+            select(attempt.c.queue, literal_column("'running'"), attempt.c.worker, func.count())
+            .where(ATTEMPT_RUNNING)
+            .group_by(attempt.c.queue, attempt.c.worker),
+        )
+
+    def occupancy(self) -> list[Occupancy]:
+        with self._database.reading() as connection:
+            return [Occupancy(*row) for row in connection.execute(self._occupancy)]
+
+    def overdue(self, limit: int = 1000) -> list[Unclaimed]:
+        late = _DISPATCHED.where(attempt.c.claim_deadline <= self._database.now)
+        return self._unclaimed(late.limit(limit))
+
+    def unclaimed(self, limit: int = 10_000) -> list[Unclaimed]:
+        return self._unclaimed(_DISPATCHED.limit(limit))
+
+    def _unclaimed(self, wanted: Select[Any]) -> list[Unclaimed]:
+        with self._database.reading() as connection:
+            return [_unclaimed(row) for row in connection.execute(wanted)]
+
+    def expired(self, limit: int = 1000) -> list[Expired]:
+        run_out = attempt.c.lease_expires_at <= self._database.now
+        wanted = (
+            select(
+                attempt.c.run_id,
+                attempt.c.id,
+                attempt.c.fence,
+                attempt.c.reaped_at.is_not(None),
+            )
+            .where(ATTEMPT_RUNNING, or_(run_out, attempt.c.reaped_at.is_not(None)))
+            .order_by(attempt.c.lease_expires_at, attempt.c.id)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(wanted)
+            return [Expired(run, id, fence, bool(reaped)) for run, id, fence, reaped in rows]
+
+    def database_now(self) -> datetime:
+        return self._database.read_clock()
+
+
+def _unclaimed(row: Row[Any]) -> Unclaimed:
+    dispatch = Dispatch.model_construct(
+        v=1,
+        team=row.team,
+        run=row.run_id,
+        step=row.step,
+        attempt=row.id,
+        fence=row.fence,
+        dispatch_no=row.dispatch_no,
+        queue=row.queue,
+    )
+    return Unclaimed(dispatch, row.dispatched_at, row.claim_deadline)

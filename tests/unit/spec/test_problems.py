@@ -1,0 +1,234 @@
+"""Every kind of mistake, with its exact place: `¶` marks it and is no part of the text."""
+
+from __future__ import annotations
+
+import pytest
+
+from headway.spec import load, load_all
+
+HEAD = "headway: 1\npipeline: p\nteam: t\nowner: o\n"
+
+
+def whole(code: str, text: str) -> tuple[str, str]:
+    return code, text
+
+
+def top(code: str, text: str) -> tuple[str, str]:
+    return code, HEAD + text + "\nsteps: {a: {run: x}}\n"
+
+
+def steps(code: str, text: str) -> tuple[str, str]:
+    return code, HEAD + "params: {n: {type: int}, day: {type: date}}\nsteps:\n" + text + "\n"
+
+
+def step(code: str, text: str) -> tuple[str, str]:
+    return steps(code, "  a:\n    " + text)
+
+
+MISTAKES = [
+    # the text
+    whole("syntax", "a: [\n¶"),
+    whole("syntax", "a: 1\n b¶: 2"),
+    whole("tab", "a:\n¶\tb: 1"),
+    whole("bad_character", "a: b¶\0"),
+    whole("bad_character", 'headway: ¶"a\\0"'),
+    whole("too_deep", "[" * 32 + "¶["),
+    whole("empty", "¶"),
+    whole("empty", "¶# nothing but a comment\n"),
+    whole("wrong_type", "¶[1, 2]"),
+    whole("bad_tag", "headway: ¶!!binary 1"),
+    whole("bad_tag", "headway: 1\nlabels: ¶!thing {a: b}"),
+    whole("bad_alias", "headway: ¶*one"),
+    whole("bad_alias", "headway: &a [¶*a]"),
+    whole("duplicate_key", "headway: 1\n¶headway: 1"),
+    whole("bad_key", "¶12: 1"),
+    whole("bad_key", "? ¶[a]\n: 1"),
+    whole("bad_number", "priority: ¶99999999999999999999"),
+    whole("bad_number", "priority: ¶.nan"),
+    whole("bad_number", "priority: ¶1e999"),
+    # the head
+    whole("missing_key", "¶headway: 1\npipeline: p\nteam: t\nsteps: {a: {run: x}}"),
+    whole("bad_version", "headway: ¶2"),
+    whole("bad_version", "headway: ¶true"),
+    whole("bad_name", "headway: 1\npipeline: ¶Daily"),
+    whole("bad_name", "headway: 1\npipeline: ¶'é'"),
+    whole("reserved_name", "headway: 1\nteam: ¶headway"),
+    whole("unknown_key", "headway: 1\n¶ownr: x"),
+    top("not_supported", "¶triggers: []"),
+    top("not_supported", "¶slo: []"),
+    top("bad_duration", "timeout: ¶5 minutes"),
+    top("bad_duration", "timeout: ¶0s"),
+    top("bad_duration", "timeout: ¶99999d"),
+    top("wrong_type", "timeout: ¶300"),
+    top("wrong_type", "priority: ¶high"),
+    top("bad_value", "priority: ¶5000"),
+    top("wrong_type", "description: ¶{}"),
+    top("bad_value", "runbook: ¶''"),
+    top("missing_key", "code: ¶{}"),
+    top("bad_name", "defaults: {class: ¶Big}"),
+    top("unknown_key", "defaults: {¶needs: []}"),
+    top("reserved_name", "defaults: {env: {¶HEADWAY_TOKEN: x}}"),
+    # params
+    top("missing_key", "params: {a: ¶{}}"),
+    top("bad_value", "params: {a: {type: ¶integer}}"),
+    top("reserved_name", "params: {¶in: {type: int}}"),
+    top("bad_name", "params: {¶Day: {type: int}}"),
+    top("wrong_type", "params: {a: {type: int, default: ¶one}}"),
+    top("wrong_type", "params: {a: {type: bool, default: ¶yes}}"),
+    top("wrong_type", "params: {a: {type: date, default: ¶2026-02-30}}"),
+    top("wrong_type", "params: {a: {type: string, enum: [x, ¶2]}}"),
+    top("wrong_type", "params: {a: {type: string, enum: ¶x}}"),
+    top("bad_value", "params: {a: {type: string, enum: [x, y], default: ¶z}}"),
+    top("conflict", "params: {a: {type: int, default: 1, ¶required: true}}"),
+    top("unknown_name", 'params: {a: {type: date, default: "${{ run.¶day }}"}}'),
+    top("bad_expression", 'params: {a: {type: date, default: "¶${{ params.b }}"}}'),
+    top("wrong_type", 'params: {a: {type: int, default: "¶${{ run.logical_date }}"}}'),
+    # steps and their graph
+    whole("bad_value", HEAD + "steps: ¶{}"),
+    whole("wrong_type", HEAD + "steps: ¶[]"),
+    steps("reserved_name", "  ¶in: {run: x}"),
+    steps("bad_name", "  ¶my-step: {run: x}"),
+    steps("wrong_type", "  a: ¶run"),
+    steps("no_kind", "  a: ¶{needs: []}"),
+    step("two_kinds", "run: x\n    ¶python: a:b"),
+    step("not_supported", "¶approval: {by: [x]}"),
+    step("not_supported", "run: x\n    ¶foreach: y"),
+    step("unknown_key", "run: x\n    ¶need: []"),
+    step("unknown_need", "run: x\n    needs: [¶b]"),
+    step("self_need", "run: x\n    needs: [¶a]"),
+    step("wrong_type", "run: x\n    needs: ¶b"),
+    steps("duplicate_need", "  b: {run: x}\n  a: {run: x, needs: [b, ¶b]}"),
+    steps(
+        "cycle", "  a: {run: x, needs: [b]}\n  b: {run: x, needs: [c]}\n  c: {run: x, needs: [¶a]}"
+    ),
+    steps("duplicate_step", "  a: {run: x}\nfinally: {¶a: {run: x}}"),
+    steps("bad_need", "  a: {run: x}\nfinally: {z: {run: x, needs: [¶a]}}"),
+    steps("bad_need", "  a: {run: x, needs: [¶z]}\nfinally: {z: {run: x}}"),
+    # keys of a step
+    step("bad_value", "run: x\n    when: ¶all_ok"),
+    step("bad_name", "run: x\n    class: ¶a_b"),
+    step("bad_value", "run: x\n    outputs: {n: ¶number}"),
+    step("reserved_name", "run: x\n    outputs: {¶for: int}"),
+    step("bad_value", "run: x\n    artifacts: [¶../secret]"),
+    step("bad_value", "run: x\n    workdir: ¶/etc"),
+    step("bad_value", "run: x\n    retry: ¶-1"),
+    step("wrong_type", "run: x\n    retry: ¶often"),
+    step("bad_value", "run: x\n    retry: {backoff: ¶linear}"),
+    step("wrong_type", "run: x\n    allow_failure: ¶yes"),
+    step("bad_name", "run: x\n    env: {¶A-B: x}"),
+    step("wrong_type", "run: x\n    env: {A: ¶[1]}"),
+    step("wrong_kind", "run: x\n    ¶with: {a: 1}"),
+    step("wrong_kind", "wait: 5m\n    ¶env: {A: x}"),
+    step("not_supported", "run: x\n    env: {A: ¶secret://warehouse}"),
+    step("bad_value", "python: ¶module.function"),
+    step("bad_duration", "wait: ¶soon"),
+    step("conflict", "wait: ¶{}"),
+    step("conflict", "wait: ¶{for: 1m, until: 2026-01-01T00:00:00Z}"),
+    step("bad_value", "wait: {until: ¶2026-01-01T00:00:00}"),
+    step("bad_value", "http: {url: ¶ftp://x}"),
+    step("missing_key", "http: ¶{}"),
+    step("bad_value", "http: {url: http://x, method: ¶get}"),
+    step("bad_value", "http: {url: http://x, expect: [¶99]}"),
+    step("conflict", "http: {url: http://x, json: 1, ¶body: x}"),
+    # expressions
+    step("injection", "run: echo ¶${{ params.n }}"),
+    step("injection", "run: |\n      set -e\n      echo ¶${{ params.n }}"),
+    step("not_boolean", "run: x\n    if: ¶params.n"),
+    step("not_boolean", "run: x\n    if: '¶params.n + 1'"),
+    step("wrong_type", "run: x\n    if: ¶params.day > 3"),
+    step("bad_expression", "run: x\n    if: params.n > 1 ¶)"),
+    step("bad_expression", "run: x\n    if: ¶${{ params.n > 1 }}"),
+    step("bad_value", "run: x\n    if: ¶''"),
+    step("unknown_name", "run: x\n    if: params.¶m > 1"),
+    step("unknown_name", "run: x\n    if: ¶param.n > 1"),
+    step("not_upstream", "run: x\n    if: steps.¶a.state == 'x'"),
+    steps("not_upstream", "  b: {run: x}\n  a:\n    run: x\n    if: steps.¶b.state == 'failed'"),
+    steps(
+        "unknown_name",
+        "  b: {run: x, outputs: {rows: int}}\n"
+        "  a: {run: x, needs: [b], if: steps.b.outputs.¶row > 1}",
+    ),
+    steps("unknown_name", "  b: {run: x}\n  a: {run: x, needs: [b], if: steps.b.¶status == 'x'}"),
+    step(
+        "unknown_name", "run: x\n    env:\n      A: |\n        first\n        then ${{ params.¶x }}"
+    ),
+    step("unknown_name", "run: x\n    env:\n      A: >-\n        all of\n        ${{ params.¶x }}"),
+    step("unknown_name", "run: x\n    env: {A: 'é ${{ params.n }} ${{ params.¶x }}'}"),
+    step("unknown_name", 'python: a:b\n    with: {a: [1, {b: "${{ run.¶date }}"}]}'),
+    step("unknown_name", 'http: {url: "https://x/${{ params.¶x }}"}'),
+    step("bad_expression", 'run: x\n    env: {A: "¶${{ params.n "}'),
+    step("bad_expression", 'run: x\n    class: x\n    workdir: "¶${{ params.n }}"'),
+    step("bad_value", "run: x\n    inputs: {raw: ¶data}"),
+    steps(
+        "bad_value",
+        '  b: {run: x}\n  a: {run: x, needs: [b], inputs: {r: ¶"${{ steps.b.state }}"}}',
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "marked"), MISTAKES)
+def test_each_mistake_has_its_code_and_place(code: str, marked: str) -> None:
+    before, _, after = marked.partition("¶")
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    loaded = load(before + after, "f.yaml")
+    assert loaded.spec is None
+    assert (line, column, code) in [(p.line, p.column, p.code) for p in loaded.problems]
+    assert {p.file for p in loaded.problems} == {"f.yaml"}
+
+
+def test_all_mistakes_come_at_once_in_order() -> None:
+    loaded = load("headway: 2\npipeline: P\nteam: t\nownr: x\nsteps:\n  a: {rum: x}\n", "f")
+    found = [(p.line, p.column, p.code) for p in loaded.problems]
+    assert found == [
+        (1, 1, "missing_key"),
+        (1, 10, "bad_version"),
+        (2, 11, "bad_name"),
+        (4, 1, "unknown_key"),
+        (6, 6, "no_kind"),
+        (6, 7, "unknown_key"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("ownr: x", "did you mean `owner`?"),
+        ("steps: {a: {rum: x}}", "did you mean `run`?"),
+        ("steps: {load: {run: x}, b: {run: x, needs: [laod]}}", "did you mean `load`?"),
+        ("steps: {a: {run: x, when: all_succeded}}", "did you mean `all_succeeded`?"),
+        (
+            "params: {day: {type: date}}\nsteps: {a: {run: x, if: day == 'x'}}",
+            "did you mean `params.day`?",
+        ),
+        ("steps: {a: {run: x}, b: {run: x, if: steps.a.state == 'x'}}", "add it to `needs`"),
+        (
+            "steps: {a: {run: 'x ${{ 1 }}'}}",
+            'pass it by env: {NAME: "${{ … }}"} and write "$NAME" here',
+        ),
+    ],
+)
+def test_hints_say_the_mend(text: str, hint: str) -> None:
+    assert hint in [p.hint for p in load(HEAD + text, "f").problems]
+
+
+def test_a_cycle_is_told_once_with_its_path() -> None:
+    text = (
+        HEAD
+        + "steps:\n  a: {run: x, needs: [c]}\n  b: {run: x, needs: [a]}\n  c: {run: x, needs: [b]}"
+    )
+    messages = [p.message for p in load(text, "f").problems]
+    assert messages == ["the steps need each other in a circle: a -> c -> b -> a"]
+
+
+def test_secrets_in_defaults_are_told_once_for_many_steps() -> None:
+    text = HEAD + "defaults: {env: {A: secret://x}}\nsteps: {a: {run: x}, b: {run: x}}"
+    assert [p.code for p in load(text, "f").problems] == ["not_supported"]
+
+
+def test_documents_are_separate_and_distinct() -> None:
+    one = HEAD + "steps: {a: {run: x}}\n"
+    two = one.replace("pipeline: p", "pipeline: q")
+    loaded = load_all(f"{one}---\n{two}---\n{one}", "f")
+    assert [one.spec and one.spec.pipeline for one in loaded] == ["p", "q", None]
+    assert [(p.line, p.code) for p in loaded[2].problems] == [(13, "duplicate_pipeline")]
+    assert [p.code for p in load(f"{one}---\n{two}", "f").problems] == ["several_documents"]

@@ -1,0 +1,44 @@
+"""The Celery app: one task, `headway.execute`. Flower is started with `-A headway_worker.app`.
+
+It imports without team, token or database. The task does nothing by itself: `main` gives it an
+`Intake`, so `celery -A headway_worker.app worker` alone refuses its messages.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+
+from headway.broker_options import celery_settings
+from headway.protocol.queues import TASK
+from headway_worker.intake import Intake
+from headway_worker.settings import BrokerSettings
+
+app = Celery("headway", set_as_current=False)
+app.conf.update(celery_settings(BrokerSettings().broker_url))
+app.conf.update(task_default_queue="headway.unused")
+
+
+@app.task(name=TASK, Strategy="headway_worker.app:strategy", ignore_result=True)
+def execute(dispatch: dict[str, Any]) -> None:
+    """Run the dispatched attempt, if its claim is won."""
+    intake().run(dispatch)
+
+
+def strategy(task: Any, celery_app: Any, consumer: Any) -> Any:
+    """Return Celery's handler of deliveries, behind the intake's gate."""
+    return intake().gate(task, celery_app, consumer)
+
+
+def serve(intake: Intake) -> None:
+    """Give the task what it works with."""
+    app.conf.headway_intake = intake
+
+
+def intake() -> Intake:
+    """Return what `serve` was given."""
+    found: Intake | None = app.conf.get("headway_intake")
+    if found is None:
+        raise RuntimeError("start workers with `headway worker`, not with Celery's own command")
+    return found

@@ -1,0 +1,255 @@
+"""One attempt from its dispatch to its report: claim, resolve, perform, normalise, spool, report.
+
+No Celery here: the task calls `Attempts.handle` with a parsed dispatch, in a pool thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from headway.clock import Clock
+from headway.errors import HeadwayError
+from headway.protocol.messages import (
+    ArtifactRef,
+    Claim,
+    ClaimAnswer,
+    Completion,
+    Dispatch,
+    Outcome,
+    Sealed,
+    StepError,
+    Work,
+)
+from headway.protocol.proof import seal
+from headway_worker.artifacts import ArtifactError, ArtifactTransfer
+from headway_worker.claims import Claims
+from headway_worker.environment import step_environment
+from headway_worker.executors.contract import Context, Done, Executor, Failed, Lost, Result
+from headway_worker.identity import Identity
+from headway_worker.journal import Journal
+from headway_worker.logs import AttemptLog, LogShipper
+from headway_worker.outputs import OutputError, check, ensure_size
+from headway_worker.reporter import Reporter
+from headway_worker.roster import Roster
+from headway_worker.runner.process import GRACE_SECONDS
+from headway_worker.scratch import Scratch, scratch
+from headway_worker.spool import Entry, Spool
+from headway_worker.stop import Stop, StopReason
+
+_LOG_FLUSH_SECONDS = 2.0
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What an attempt needs of the worker around it."""
+
+    claims: Claims
+    executors: Mapping[str, Executor]
+    roster: Roster
+    journal: Journal
+    logs: LogShipper
+    spool: Spool
+    reporter: Reporter
+    transfer: Callable[[Claim, str], ArtifactTransfer]
+    identity: Identity
+    clock: Clock
+    scratch: Path
+    base_env: Mapping[str, str]
+    code: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How the attempt ended, normalised: the completion without its frame."""
+
+    outcome: Outcome
+    reason: str | None = None
+    exit_code: int | None = None
+    error: StepError | None = None
+    outputs: Mapping[str, object] | None = None
+    artifacts: tuple[ArtifactRef, ...] = ()
+
+
+class Attempts:
+    """Handles dispatches; called from many pool threads."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def handle(self, dispatch: Dispatch) -> None:
+        """Run the dispatched attempt if its claim is won; return once its report is on disk."""
+        if self._ports.spool.is_full():
+            _log.error("claim_refused_here", attempt=dispatch.attempt, code="spool_full")
+            return
+        claim = Claim(
+            attempt=dispatch.attempt,
+            fence=dispatch.fence,
+            dispatch_no=dispatch.dispatch_no,
+            queue=dispatch.queue,
+        )
+        answer = self._ports.claims.claim(claim)
+        if answer is None:
+            return
+        if not answer.won or answer.work is None or answer.token is None:
+            _log.info("claim_lost", attempt=claim.attempt, reason=str(answer.reason))
+            return
+        self._run(claim, answer, answer.work, answer.token)
+
+    def _run(self, claim: Claim, answer: ClaimAnswer, work: Work, token: str) -> None:
+        ports = self._ports
+        stop = ports.roster.hold(claim.attempt, claim.fence)
+        log = ports.logs.open(claim.attempt, claim.fence)
+        started_at = ports.clock.now()
+        with structlog.contextvars.bound_contextvars(run=work.run, attempt=claim.attempt):
+            try:
+                ended = self._perform(claim, work, token, stop, log)
+            except Exception as error:  # the edge of an attempt: its worker must live on
+                _log.exception("attempt_broke")
+                ended = _failed("internal", f"{type(error).__name__}: {error}")
+            log_bytes = ports.logs.close(log, _LOG_FLUSH_SECONDS)
+            if stop.reason is not StopReason.DISOWNED:
+                completion = self._completion(claim, work, ended, started_at, log_bytes)
+                ports.reporter.report(_sealed(completion, token))
+                _log.info("attempt_ended", step=work.step, outcome=str(ended.outcome))
+            ports.journal.end(claim.attempt)
+            ports.roster.release(claim.attempt)
+
+    def _perform(
+        self, claim: Claim, work: Work, token: str, stop: Stop, log: AttemptLog
+    ) -> _Ended:
+        executor = self._ports.executors.get(work.kind)
+        if executor is None:
+            return _failed("unknown_kind", f"this worker has no executor for {work.kind} steps")
+        transfer = self._ports.transfer(claim, token)
+        with scratch(self._ports.scratch, claim.attempt) as folders:
+            self._ports.journal.begin(claim.attempt, claim.fence, str(folders.work))
+            try:
+                context = self._context(claim, work, folders, stop, log)
+                transfer.place(work.inputs, folders.inputs)
+                result = executor.perform(work, context)
+                return self._normalised(result, work, context, folders, transfer)
+            except (ArtifactError, OutputError) as error:
+                return _stopped(stop, work) or _failed(error.code, str(error))
+            except HeadwayError as error:
+                if error.code == "no_launcher":
+                    return _Ended(Outcome.LOST, reason="no_launcher")
+                return _stopped(stop, work) or _failed(error.code, error.message)
+
+    def _context(
+        self, claim: Claim, work: Work, folders: Scratch, stop: Stop, log: AttemptLog
+    ) -> Context:
+        code = Path(work.code) if work.code else self._ports.code
+        code = code if code.is_absolute() else self._ports.code / code
+        seconds = None if work.timeout_ms is None else work.timeout_ms / 1000
+        journal = self._ports.journal
+        return Context(
+            env=step_environment(self._ports.base_env, work, folders, code),
+            code=code,
+            cwd=code / str(work.body.get("workdir") or "."),
+            output=folders.output,
+            log=log,
+            last_line=log.last_line,
+            stop=stop,
+            deadline=None if seconds is None else self._ports.clock.monotonic() + seconds,
+            on_deadline=lambda: stop.request(StopReason.TIMED_OUT, GRACE_SECONDS),
+            on_started=lambda pid, start: journal.started(claim.attempt, pid, start),
+        )
+
+    def _normalised(
+        self,
+        result: Result,
+        work: Work,
+        context: Context,
+        folders: Scratch,
+        transfer: ArtifactTransfer,
+    ) -> _Ended:
+        stopped = _stopped(context.stop, work)
+        if stopped is not None:
+            return stopped
+        match result:
+            case Done():
+                outputs = _outputs(work, result)
+                patterns = work.body.get("artifacts") or []
+                stored = transfer.store(patterns, [folders.work, context.cwd]) if patterns else []
+                return _Ended(
+                    Outcome.SUCCEEDED,
+                    exit_code=result.exit_code,
+                    outputs=outputs,
+                    artifacts=tuple(stored),
+                )
+            case Failed():
+                return _failed(result.code, result.message, result.exit_code, result.detail)
+            case Lost():
+                return _Ended(Outcome.LOST, reason=result.reason)
+
+    def _completion(
+        self, claim: Claim, work: Work, ended: _Ended, started_at: datetime, log_bytes: int
+    ) -> Completion:
+        return Completion(
+            attempt=claim.attempt,
+            fence=claim.fence,
+            run=work.run,
+            step=work.step,
+            worker=self._ports.identity.worker,
+            boot=self._ports.identity.boot,
+            seq=1,
+            outcome=ended.outcome,
+            reason=ended.reason,
+            exit_code=ended.exit_code,
+            error=ended.error,
+            outputs=dict(ended.outputs or {}),
+            artifacts=list(ended.artifacts),
+            started_at=started_at,
+            finished_at=self._ports.clock.now(),
+            log_bytes=log_bytes,
+        )
+
+
+def _outputs(work: Work, result: Done) -> dict[str, object]:
+    """Return the checked outputs. Only a Python step may give some that it does not declare, and
+    only if it declares none: its mapping then stands as it is."""
+    declared = work.body.get("outputs") or {}
+    if work.kind == "http":
+        declared = {"status": "int", **declared}
+    if declared or work.kind != "python":
+        outputs = check(declared, result.outputs, text=result.text)
+    else:
+        outputs = dict(result.outputs)
+    ensure_size(outputs)
+    return outputs
+
+
+def _stopped(stop: Stop, work: Work) -> _Ended | None:
+    """Return the outcome that a stop asks for, whatever the step itself did in its last moments."""
+    match stop.reason:
+        case None:
+            return None
+        case StopReason.TIMED_OUT:
+            seconds = (work.timeout_ms or 0) / 1000
+            error = StepError(code="timed_out", message=f"ran longer than its {seconds:g} s")
+            return _Ended(Outcome.TIMED_OUT, error=error)
+        case StopReason.CANCELLED:
+            return _Ended(Outcome.CANCELLED)
+        case StopReason.LEASE_EXPIRED | StopReason.PREEMPTED | StopReason.DISOWNED:
+            return _Ended(Outcome.LOST, reason=str(stop.reason))
+
+
+def _failed(
+    code: str, message: str, exit_code: int | None = None, detail: str | None = None
+) -> _Ended:
+    error = StepError(
+        code=code[:64], message=message[:8192], detail=None if detail is None else detail[-65_536:]
+    )
+    return _Ended(Outcome.FAILED, exit_code=exit_code, error=error)
+
+
+def _sealed(completion: Completion, token: str) -> Entry:
+    body = completion.model_dump_json()
+    sealed = Sealed(body=body, mac=seal(body.encode(), token))
+    return Entry(completion.attempt, completion.fence, sealed)

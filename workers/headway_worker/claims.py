@@ -1,0 +1,77 @@
+"""Claims: the one write that gives a worker the right to run an attempt."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+
+from headway.backoff import exponential
+from headway.clock import Clock
+from headway.errors import HeadwayError, UnavailableError
+from headway.protocol.messages import Claim, ClaimAnswer, ClaimAnswers, ClaimBatch
+from headway_worker.api import Api
+from headway_worker.batching import Batcher
+from headway_worker.identity import Identity
+
+_MOST = 500
+_log = structlog.get_logger()
+
+
+class Claims:
+    """Claims attempts in natural batches; safe to use from many threads."""
+
+    def __init__(
+        self,
+        api: Api,
+        identity: Identity,
+        clock: Clock,
+        *,
+        patience: timedelta,
+        stopping: threading.Event,
+    ) -> None:
+        self._api = api
+        self._identity = identity
+        self._clock = clock
+        self._patience = patience
+        self._stopping = stopping
+        self._batcher: Batcher[Claim, ClaimAnswer] = Batcher(self._send, most=_MOST)
+
+    def claim(self, claim: Claim) -> ClaimAnswer | None:
+        """Return the answer; None when none could be had, and the message is to be dropped.
+
+        A try may have won without our hearing of it, so the same claim is sent again, which is
+        answered the same; given up, its lease runs out, or a later delivery takes it up.
+        """
+        give_up = self._clock.monotonic() + self._patience.total_seconds()
+        tries = 0
+        while True:
+            try:
+                return self._batcher.submit(claim)
+            except UnavailableError as error:
+                tries += 1
+                if self._clock.monotonic() > give_up or self._stopping.is_set():
+                    _log.warning("claim_given_up", attempt=claim.attempt, error=error.message)
+                    return None
+                self._stopping.wait(_wait(tries))
+            except HeadwayError as error:
+                _log.error("claim_refused", attempt=claim.attempt, code=error.code, error=str(error))
+                return None
+
+    def _send(self, claims: Sequence[Claim]) -> list[ClaimAnswer]:
+        batch = ClaimBatch(
+            worker=self._identity.worker, boot=self._identity.boot, claims=list(claims)
+        )
+        answers = self._api.post("claims", batch, ClaimAnswers)
+        by_attempt = {answer.attempt: answer for answer in answers.claims}
+        missing = [c.attempt for c in claims if c.attempt not in by_attempt]
+        if missing:
+            raise UnavailableError("bad_answer", f"no answer to the claim of {missing[0]}")
+        return [by_attempt[claim.attempt] for claim in claims]
+
+
+def _wait(tries: int) -> float:
+    delay = exponential(tries, base=timedelta(milliseconds=50), cap=timedelta(seconds=2))
+    return delay.total_seconds()

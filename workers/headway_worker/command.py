@@ -1,0 +1,64 @@
+"""From the command's options to a running worker: settings, logging, exit status."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from headway.errors import DefinitionError, HeadwayError
+from headway_worker.settings import WorkerSettings
+
+
+def start(given: Mapping[str, Any]) -> int:
+    """Run a worker with options over the environment; return its exit status."""
+    log_to_stderr()
+    try:
+        settings = load_settings(given)
+        from headway_worker.main import run
+
+        return run(settings, os.environ)
+    except HeadwayError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        print(f"error: {error.message}{hint}", file=sys.stderr)
+        return error.exit_status
+
+
+def load_settings(given: Mapping[str, Any]) -> WorkerSettings:
+    """Return the settings. Raises DefinitionError (`settings`) naming each that is wrong."""
+    try:
+        return WorkerSettings(**given)
+    except ValidationError as error:
+        wrong = [
+            f"HEADWAY_{str(problem['loc'][0]).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        ]
+        raise DefinitionError(
+            "; ".join(wrong), code="settings", hint="Set them in the environment or by an option."
+        ) from error
+
+
+def log_to_stderr() -> None:
+    """Write one line an event to standard error, for people at a terminal and as JSON elsewhere."""
+    terminal = sys.stderr.isatty()
+    render: Any = (
+        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")

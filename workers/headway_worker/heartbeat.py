@@ -1,0 +1,155 @@
+"""The heartbeat: renews leases, hears what to cancel, and ends steps whose lease may run out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from headway.clock import Clock
+from headway.errors import HeadwayError
+from headway.protocol.messages import Heartbeat, HeartbeatAnswer, Held
+from headway_worker.api import Api
+from headway_worker.identity import Identity
+from headway_worker.reporter import Reporter
+from headway_worker.roster import Roster
+from headway_worker.spool import Spool
+from headway_worker.stop import StopReason
+
+CANCEL_GRACE_SECONDS = 5.0
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Lease:
+    """How long the worker may trust its leases, judged by the clock of *sending* a heartbeat."""
+
+    seconds: float
+    renewed_at: float
+    expired: bool = field(default=False)
+
+    @property
+    def trusted_until(self) -> float:
+        return self.renewed_at + self.seconds - min(5.0, self.seconds / 4)
+
+    @property
+    def grace(self) -> float:
+        """Return how long steps get to end by themselves, so that all is over 1 s before the end."""
+        return max(0.1, min(2.0, self.seconds / 12))
+
+
+class Heart:
+    """Two threads: one talks to the coordinator, one watches the lease even while that hangs."""
+
+    def __init__(
+        self,
+        api: Api,
+        identity: Identity,
+        roster: Roster,
+        spool: Spool,
+        reporter: Reporter,
+        clock: Clock,
+        *,
+        lease_seconds: float,
+        interval_seconds: float,
+        reaped: list[Held],
+        on_reaped_told: Callable[[], None],
+        on_superseded: Callable[[], None],
+    ) -> None:
+        self._api = api
+        self._identity = identity
+        self._roster = roster
+        self._spool = spool
+        self._reporter = reporter
+        self._clock = clock
+        self._interval = interval_seconds
+        self._reaped = reaped
+        self._on_reaped_told = on_reaped_told
+        self._on_superseded = on_superseded
+        self._stopping = threading.Event()
+        self.lease = Lease(lease_seconds, clock.monotonic())
+        self.draining = False
+        self._threads = [
+            threading.Thread(target=self._beat_all, name="heartbeat", daemon=True),
+            threading.Thread(target=self._guard_all, name="lease", daemon=True),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout=5)
+
+    def beat(self) -> bool:
+        """Send one heartbeat and obey its answer; say whether a good answer came."""
+        sent_at = self._clock.monotonic()
+        message = self._message()
+        try:
+            answer = self._api.post("heartbeat", message, HeartbeatAnswer)
+        except HeadwayError as error:
+            _log.warning("heartbeat_failed", code=error.code, error=error.message)
+            if error.code == "superseded":
+                self._on_superseded()
+            return False
+        self._obey(answer, sent_at)
+        if message.reaped:
+            self._reaped = []
+            self._on_reaped_told()
+        return True
+
+    def guard(self) -> None:
+        """End all steps if no good answer came for almost a lease: they may run elsewhere soon."""
+        lease = self.lease
+        if self._clock.monotonic() < lease.trusted_until:
+            lease.expired = False
+            return
+        if self._roster.stop_all(StopReason.LEASE_EXPIRED, lease.grace) and not lease.expired:
+            _log.error("lease_expired", seconds=lease.seconds)
+        lease.expired = True
+
+    def _message(self) -> Heartbeat:
+        running = self._roster.held()
+        finished = [Held(attempt=e.attempt, fence=e.fence) for e in self._spool.pending()]
+        ended = {held.attempt for held in finished}
+        return Heartbeat(
+            worker=self._identity.worker,
+            boot=self._identity.boot,
+            slots=self._roster.slots,
+            slots_free=0 if self.draining or self._spool.is_full() else self._roster.free(),
+            draining=self.draining,
+            running=[held for held in running if held.attempt not in ended][:10_000],
+            finished=finished[:100_000],
+            reaped=self._reaped[:10_000],
+        )
+
+    def _obey(self, answer: HeartbeatAnswer, sent_at: float) -> None:
+        if answer.superseded:
+            self._on_superseded()
+            return
+        self.lease.renewed_at = sent_at
+        self.lease.seconds = answer.lease_ms / 1000
+        self._reporter.acknowledge(answer.acknowledged)
+        self._reporter.resend(answer.resend)
+        for attempt in answer.lost:
+            _log.warning("attempt_disowned", attempt=attempt)
+            self._roster.stop(attempt, StopReason.DISOWNED, self.lease.grace)
+        for attempt in answer.cancel:
+            self._roster.stop(attempt, StopReason.CANCELLED, CANCEL_GRACE_SECONDS)
+
+    def _beat_all(self) -> None:
+        due = self._clock.monotonic()
+        while not self._stopping.wait(max(0.0, due - self._clock.monotonic())):
+            good = self.beat()
+            # After a failure sooner again: another address may answer.
+            pause = self._interval if good else min(1.0, self._interval)
+            due = max(due + pause, self._clock.monotonic() + pause / 2)
+
+    def _guard_all(self) -> None:
+        while not self._stopping.wait(0.25):
+            self.guard()

@@ -1,0 +1,81 @@
+"""Which attempts this worker has taken in, and which of them it holds by a won claim."""
+
+from __future__ import annotations
+
+import threading
+
+from headway.protocol.messages import Held
+from headway_worker.stop import Stop, StopReason
+
+
+class Roster:
+    """Guards the slots; safe to use from many threads."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self._changed = threading.Condition()
+        self._inside: set[str] = set()
+        self._held: dict[str, tuple[int, Stop]] = {}
+        self._closed = False
+
+    def enter(self, attempt: str) -> bool:
+        """Take a slot for a delivered attempt; False if it is here already or no slot is free."""
+        with self._changed:
+            if self._closed or attempt in self._inside or len(self._inside) >= self.slots:
+                return False
+            self._inside.add(attempt)
+            return True
+
+    def leave(self, attempt: str) -> None:
+        """Free the attempt's slot."""
+        with self._changed:
+            self._inside.discard(attempt)
+            self._held.pop(attempt, None)
+            self._changed.notify_all()
+
+    def hold(self, attempt: str, fence: int) -> Stop:
+        """Note the won claim; return the attempt's stop signal."""
+        stop = Stop()
+        with self._changed:
+            self._held[attempt] = (fence, stop)
+        return stop
+
+    def release(self, attempt: str) -> None:
+        """Forget the claim: the attempt has ended and is spooled, or is not ours any more."""
+        with self._changed:
+            self._held.pop(attempt, None)
+
+    def held(self) -> list[Held]:
+        """Return the attempts whose leases this worker keeps."""
+        with self._changed:
+            return [Held(attempt=a, fence=fence) for a, (fence, _) in self._held.items()]
+
+    def free(self) -> int:
+        """Return how many slots are free."""
+        with self._changed:
+            return 0 if self._closed else max(0, self.slots - len(self._inside))
+
+    def stop(self, attempt: str, reason: StopReason, grace: float) -> None:
+        """Ask one attempt to end, if it is still here."""
+        with self._changed:
+            found = self._held.get(attempt)
+        if found is not None:
+            found[1].request(reason, grace)
+
+    def stop_all(self, reason: StopReason, grace: float) -> int:
+        """Ask every attempt to end; return how many."""
+        with self._changed:
+            stops = [stop for _, stop in self._held.values()]
+        for stop in stops:
+            stop.request(reason, grace)
+        return len(stops)
+
+    def close(self) -> None:
+        """Take nothing in any more."""
+        with self._changed:
+            self._closed = True
+
+    def wait_empty(self, timeout: float) -> bool:
+        """Wait until nothing is inside; say whether that came true."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._inside, timeout)
