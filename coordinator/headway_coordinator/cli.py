@@ -49,9 +49,7 @@ def coordinator(
         case "api":
             return processes.run_api(settings)
         case _:
-            raise DefinitionError(
-                f"--only takes engine or api, not `{only}`", code="wrong_use"
-            )
+            raise DefinitionError(f"--only takes engine or api, not `{only}`", code="wrong_use")
 
 
 def up(

@@ -182,7 +182,9 @@ def _server_binary() -> str:
 
 def _runs(binary: str) -> bool:
     try:
-        return subprocess.run([binary, "--version"], capture_output=True, timeout=10).returncode == 0
+        return (
+            subprocess.run([binary, "--version"], capture_output=True, timeout=10).returncode == 0
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
 

@@ -58,4 +58,3 @@ def _alone(settings: CoordinatorSettings) -> AbstractContextManager[None]:
     if os.environ.get(SUPERVISED):
         return nullcontext()
     return exclusive(settings.database_url.get_secret_value())
-

@@ -40,9 +40,7 @@ from headway_coordinator.supervision import Supervisor, stop_on_signals
 _READY_WITHIN_S = 60.0
 
 
-def raise_stack(
-    files: Sequence[Path], *, once: bool, slots: int, listen: str, state: Path
-) -> int:
+def raise_stack(files: Sequence[Path], *, once: bool, slots: int, listen: str, state: Path) -> int:
     """Run the stack until Ctrl-C, or with `once` until the first definition's run has ended.
 
     Returns the exit status: with `once` the run's, else 0.

@@ -54,9 +54,7 @@ class CoordinatorSettings(BaseSettings):
     worker_lease: timedelta = Field(
         timedelta(seconds=60), description="How long an attempt lasts without its worker's word."
     )
-    heartbeat: timedelta = Field(
-        timedelta(seconds=3), description="How often workers report."
-    )
+    heartbeat: timedelta = Field(timedelta(seconds=3), description="How often workers report.")
     claim_deadline: timedelta = Field(
         timedelta(seconds=10), description="When an unclaimed dispatch is looked after."
     )

@@ -6,7 +6,7 @@ expect() {  # file, first line, least number of rows
     [ -s "$file" ] || { echo "$1 is missing or empty" >&2; exit 1; }
     header=$(head -n 1 "$file" | tr -d '\r')
     [ "$header" = "$2" ] || { echo "$1 begins with '$header', not with '$2'" >&2; exit 1; }
-    count=$(($(wc -l <"$file") - 1))
+    count=$(($(grep -c '' "$file") - 1))
     [ "$count" -ge "$3" ] || { echo "$1 has $count rows, fewer than $3" >&2; exit 1; }
     echo "$1: $count rows"
     files=$((files + 1))

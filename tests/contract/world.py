@@ -150,9 +150,7 @@ class World:
         no = before.attempts + 1
         live = Live(attempt_id(run_id, index, no), no, no, QUEUE)
         after = replace(before, status=StepStatus.RUNNING, attempts=no, live=live)
-        made = AttemptMade(
-            live.id, run_id, key, no, no, TEAM, QUEUE, work(run_id, key, no)
-        )
+        made = AttemptMade(live.id, run_id, key, no, no, TEAM, QUEUE, work(run_id, key, no))
         transaction.move_steps([(run_id, StepMoved(before, after))])
         transaction.make_attempts([made], claim_within)
         return made
@@ -190,9 +188,7 @@ class World:
         lease: timedelta = MINUTE,
         **changed: Any,
     ) -> list[ClaimResult] | None:
-        batch = ClaimBatch(
-            worker=worker, boot=boot, claims=[claim_of(m, **changed) for m in made]
-        )
+        batch = ClaimBatch(worker=worker, boot=boot, claims=[claim_of(m, **changed) for m in made])
         return self.storage.workers.claim(team, batch, lease)
 
     def lost(self, made: AttemptMade, **changed: Any) -> LostReason | None:

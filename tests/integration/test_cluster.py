@@ -324,7 +324,9 @@ def _pids(folder: Path) -> list[int]:
 
 
 def _wait_pids(folder: Path) -> list[int]:
-    return wait_until(lambda: len(_pids(folder)) == 3 and _pids(folder), what="the step's processes")
+    return wait_until(
+        lambda: len(_pids(folder)) == 3 and _pids(folder), what="the step's processes"
+    )
 
 
 def _alive(pid: int) -> bool:

@@ -41,8 +41,8 @@ ADVANCE = _in(
     ("one loss too many", "elif losses > LOSS_LIMIT:", "elif losses > LOSS_LIMIT + 1:"),
     (
         "a lost step starts again in a cancelling run",
-        '    if _stopping(draft, step):\n        draft.end(step, StepStatus.CANCELLED, reason="infra_lost"',
-        '    if False:\n        draft.end(step, StepStatus.CANCELLED, reason="infra_lost"',
+        "    if _stopping(draft, step):\n        draft.end(step, StepStatus.CANCELLED,",
+        "    if False:\n        draft.end(step, StepStatus.CANCELLED,",
     ),
     ("a loss is not counted", "losses = step.losses + 1", "losses = step.losses"),
     (

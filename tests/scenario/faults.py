@@ -22,6 +22,7 @@ class FaultyStorage:
 
     `fault` strikes the next advancing transaction that would commit: `refused` fails before the
     commit, `lost` after it (the answer never comes), `die-before` and `die-after` end the process.
+    `race` is done just before the next one begins, after everything was decided.
     """
 
     def __init__(self, real: Storage) -> None:
@@ -29,6 +30,7 @@ class FaultyStorage:
         self.dialect = real.dialect
         self.away = False
         self.fault: Fault | None = None
+        self.race: Callable[[], None] | None = None
 
     def __getattr__(self, name: str) -> Any:
         if name not in _PORTS:
@@ -38,6 +40,9 @@ class FaultyStorage:
     @contextmanager
     def advancing(self, lease: Lease) -> Iterator[Advancing]:
         self._check()
+        race, self.race = self.race, None
+        if race is not None:
+            race()
         with self._real.advancing(lease) as transaction:
             yield transaction
             fault, self.fault = self.fault, None

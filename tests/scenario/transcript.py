@@ -111,7 +111,7 @@ class Stage:
 
     # --- workers ---------------------------------------------------------------------------------
 
-    def do_worker(self, name: str, slots: str = "2", classes: str = "small") -> None:
+    def do_worker(self, name: str, slots: str = "2", classes: str = "default") -> None:
         self.world.add_worker(name, int(slots), classes.split(","))
 
     def do_take(self, worker: str, limit: str = "100") -> None:
@@ -209,6 +209,7 @@ class Stage:
     def do_sql(self, given: str) -> None:
         """Change the rows behind everybody's back."""
         self.world.rows(given)
+        self.world.tampered = True
 
     # --- coordinators ----------------------------------------------------------------------------
 
@@ -236,6 +237,12 @@ class Stage:
 
     def do_fault(self, name: str, what: Any) -> None:
         self.world.coordinators[name].storage.fault = what
+
+    def do_race(self, name: str, *command: str, **named: str) -> None:
+        """Let the command happen just before the coordinator's next transaction begins."""
+        method: Callable[..., None] = getattr(self, f"do_{command[0]}")
+        coordinator = self.world.coordinators[name]
+        coordinator.storage.race = lambda: method(*command[1:], **named)
 
     # --- time and looking ------------------------------------------------------------------------
 

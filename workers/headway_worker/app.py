@@ -33,12 +33,15 @@ def strategy(task: Any, celery_app: Any, consumer: Any) -> Any:
 
 def serve(intake: Intake) -> None:
     """Give the task what it works with."""
-    app.conf.headway_intake = intake
+    global _intake
+    _intake = intake
 
 
 def intake() -> Intake:
     """Return what `serve` was given."""
-    found: Intake | None = app.conf.get("headway_intake")
-    if found is None:
+    if _intake is None:
         raise RuntimeError("start workers with `headway worker`, not with Celery's own command")
-    return found
+    return _intake
+
+
+_intake: Intake | None = None

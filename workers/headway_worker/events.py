@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from headway.broker_options import declaration, is_redis, transport_options
+from headway.broker_options import declaration, transport_options
 from headway.errors import UnavailableError
 from headway.protocol.queues import EVENTS
 
@@ -19,20 +19,16 @@ class EventQueue:
         self._producer: Any = None
 
     def publish(self, bodies: Sequence[str]) -> None:
-        """Hand the bodies to the broker, on Redis in one pipeline.
+        """Hand the bodies to the broker, on Redis in one pipeline, on RabbitMQ one by one.
 
         Raises:
             UnavailableError: `broker`, some may not have arrived; the connection is given up.
         """
         try:
             producer = self._connected()
-            if is_redis(self._url) and len(bodies) > 1:
-                with producer.batch(max_size=len(bodies)) as batch:
-                    for body in bodies:
-                        self._send(batch, body)
-            else:
+            with producer.batch(max_size=len(bodies)):
                 for body in bodies:
-                    self._send(producer, body)
+                    _send(producer, body)
         except Exception as error:  # kombu's transports raise errors of many libraries
             self.close()
             raise UnavailableError(
@@ -48,17 +44,6 @@ class EventQueue:
             except Exception:  # it is being given up because it is broken
                 pass
 
-    def _send(self, producer: Any, body: str) -> None:
-        producer.publish(
-            body,
-            exchange="",
-            routing_key=EVENTS,
-            content_type="application/json",
-            content_encoding="utf-8",
-            delivery_mode=2,
-            retry=False,
-        )
-
     def _connected(self) -> Any:
         if self._producer is None:
             from kombu import Connection, Producer, Queue
@@ -70,3 +55,15 @@ class EventQueue:
             Queue(**declaration(EVENTS))(channel).declare()
             self._producer = Producer(channel)
         return self._producer
+
+
+def _send(producer: Any, body: str) -> None:
+    producer.publish(
+        body,
+        exchange="",
+        routing_key=EVENTS,
+        content_type="application/json",
+        content_encoding="utf-8",
+        delivery_mode=2,
+        retry=False,
+    )

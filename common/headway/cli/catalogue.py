@@ -55,9 +55,10 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry("token", "Create, list and revoke tokens.", _HERE + "tokens:register", _INSTALLATION),
     Entry("up", "Run the whole of Headway on this machine.", _COORDINATOR, _SERVICES, "embedded"),
     Entry("coordinator", "Run a coordinator.", _COORDINATOR, _SERVICES, "coordinator"),
-    Entry("worker", "Run a worker for one team.", "headway_worker.cli:register", _SERVICES),
+    Entry("worker", "Run steps of a team.", "headway_worker.cli:register", _SERVICES),
     Entry("db", "Bring the database to this version.", _COORDINATOR, _SERVICES, "coordinator"),
-    Entry("bench", "Measure this installation beside Celery canvas.", _COORDINATOR, _SERVICES, "coordinator"),
+    Entry("bench", "Measure this installation beside Celery canvas.",
+          _COORDINATOR, _SERVICES, "coordinator"),
 )  # fmt: skip
 
 
@@ -94,6 +95,6 @@ _ENDING = (
     "  --show-completion     Show the completion script of this shell.",
     "  -h, --help            Show this text; `headway COMMAND --help` tells more.",
     "",
-    "Every command takes --json. It talks to HEADWAY_API_URL with HEADWAY_TOKEN, or to the stack",
-    "that `headway up` started in this folder.",
+    "With --json a command prints one JSON document. It talks to HEADWAY_API_URL with HEADWAY_TOKEN,",
+    "or to the stack that `headway up` started in this folder.",
 )

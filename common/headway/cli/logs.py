@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headway.client import Client
 
 _POLL_S = 0.5
-StepArgument = Annotated[str | None, typer.Argument(metavar="[STEP]", help="Only this step.")]
+StepArgument = Annotated[str | None, typer.Argument(metavar="STEP", help="Only this step.")]
 
 
 def register(group: typer.Typer) -> None:

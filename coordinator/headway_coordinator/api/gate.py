@@ -1,8 +1,8 @@
 """The gate before every route: who is asking, how much may be sent, which headers go out.
 
 It stands before routing, so a path that is not on the open list needs a token whether it exists or
-not, and no suffix, prefix or other spelling of an open path is open. A browser's session counts only
-to read pages and what they link to.
+not, and no suffix, prefix or other spelling of an open path is open. A browser's session counts
+only to read pages and what they link to.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ OPEN = frozenset(
         ("GET", "/readyz"),
         ("HEAD", "/readyz"),
         ("GET", "/sign-in"),
+        ("HEAD", "/sign-in"),
         ("POST", "/sign-in"),
     }
 )
@@ -119,7 +120,7 @@ def is_page(scope: Scope) -> bool:
 
 
 def takes_session(scope: Scope) -> bool:
-    """Say whether a browser's session is enough: pages, and the files and logs that they link to."""
+    """Say whether a browser's session is enough: for pages, and files and logs they link to."""
     return is_page(scope) or (
         scope["method"] == "GET" and _LINKED.fullmatch(scope["path"]) is not None
     )

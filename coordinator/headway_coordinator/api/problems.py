@@ -38,7 +38,7 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 
 def response_of(error: Exception) -> Response:
-    """Return the response that tells of the error; what is unexpected says nothing of the inside."""
+    """Return the response that tells of the error, and nothing of Headway's inside."""
     match error:
         case HeadwayError():
             return _of_headway(error)

@@ -27,7 +27,6 @@ from headway_coordinator.application.ports import (
     InboxEntry,
     Lease,
     LeaseLost,
-    PreconditionFailed,
     Storage,
     StorageUnavailable,
 )
@@ -142,8 +141,10 @@ class Advancer:
         given = _Input([*incoming, *own], entries, conditions)
         try:
             return self._try(lease, given)
-        except PreconditionFailed as conflict:
-            log.warning("batch_rolled_back", reason=conflict.message, events=len(given.incoming))
+        except (LeaseLost, StorageUnavailable):
+            raise
+        except Exception as error:  # whatever one run provokes must not stop the others
+            log.warning("batch_rolled_back", reason=_reason(error), events=len(given.incoming))
         return self._one_by_one(lease, given)
 
     def _one_by_one(self, lease: Lease, given: _Input) -> Report:
@@ -161,8 +162,10 @@ class Advancer:
             given = self._reconsidered(given, run)
             try:
                 return self._try(lease, given)
-            except PreconditionFailed as conflict:
-                problem = conflict.message
+            except (LeaseLost, StorageUnavailable):
+                raise
+            except Exception as error:  # the run is set aside with it
+                problem = _reason(error)
         log.error("run_poisoned", run=run, reason=problem)
         poison = Incoming(run, Poison(problem))
         return self._try(lease, _Input([poison], [], frozenset(), run))
@@ -187,7 +190,7 @@ class Advancer:
             self._memory.read_missing(given.runs())
             self._decide(batch, given)
             withdrawn = self._write(lease, batch)
-        except (LeaseLost, StorageUnavailable, PreconditionFailed):
+        except Exception:
             # Which rows are there now is not known here: they are read again.
             self._failed = list(batch.touched)
             self._memory.read_again(batch.touched)
@@ -204,7 +207,10 @@ class Advancer:
                 batch.take(event)
         for entry in given.entries:
             self._take_entry(batch, entry)
-        for run, step in self._due(batch.now, given.only):
+        due = list(self._due(batch.now, given.only))
+        for run, _ in due:
+            batch.touch(run)  # their timers are taken: should the batch fail, they are read again
+        for run, step in due:
             batch.take(Incoming(run, Due(step or None)))
         self._resolve(batch, given.conditions)
         self._admit(batch, given)
@@ -291,8 +297,7 @@ class Advancer:
             return []
         with self._storage.advancing(lease) as transaction:
             self._offset = transaction.now - self._clock.now()
-            withdrawn = self._rows(transaction, batch)
-        return withdrawn
+            return self._rows(transaction, batch)
 
     def _rows(self, transaction: Advancing, batch: Batch) -> list[Incoming]:
         transaction.create_runs(batch.created())
@@ -388,6 +393,10 @@ def _waits(batch: Batch, waiting: Waiting) -> bool:
 def _is_due(state: RunState, key: str, now: datetime) -> bool:
     due_at = state.steps[key].due_at if key else state.run.deadline_at
     return due_at is not None and due_at <= now
+
+
+def _reason(error: Exception) -> str:
+    return error.message if isinstance(error, HeadwayError) else f"{type(error).__name__}: {error}"
 
 
 def _log_end(run: Run) -> None:

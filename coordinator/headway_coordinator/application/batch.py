@@ -195,10 +195,7 @@ class Batch:
 
     def step_moves(self) -> list[tuple[str, StepMoved]]:
         return [
-            (run, move)
-            for run, t in self.touched.items()
-            if not t.new
-            for move in t.moves.values()
+            (run, move) for run, t in self.touched.items() if not t.new for move in t.moves.values()
         ]
 
     def made(self) -> list[AttemptMade]:
@@ -267,6 +264,8 @@ def _transitions(changes: Iterable[Change]) -> Iterable[Mapping[str, Any]]:
                 yield _move("attempt", change.attempt, "running", change.outcome, change.reason)
 
 
-def _move(entity: str, id: str | None, before: str, after: str, reason: str | None) -> dict[str, Any]:
+def _move(
+    entity: str, id: str | None, before: str, after: str, reason: str | None
+) -> dict[str, Any]:
     move = {"entity": entity, "id": id, "from": before, "to": after, "reason": reason}
     return {k: v for k, v in move.items() if v is not None}

@@ -1,7 +1,7 @@
 """Completions as they arrive: proved to come from the worker that won the claim, made storable.
 
-The same checks hold for both ways in, the event queue and HTTP. What is refused is never sent again,
-so nothing is refused that a correct worker could have meant otherwise.
+The same checks hold for both ways in, the event queue and HTTP. What is refused is never sent
+again, so nothing is refused that a correct worker could have meant otherwise.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Plans:
             stored = self._definitions.get(digest)
             if stored is None:
                 raise DefectError("definition_missing", f"no definition has the digest {digest}")
-            plan = self._plans[digest] = build(stored.canonical)
+            plan = self._plans[digest] = build(stored.canonical, digest)
             if len(self._plans) > _LIMIT:
                 self._plans.popitem(last=False)
         else:

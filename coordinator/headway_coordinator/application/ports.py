@@ -126,7 +126,7 @@ class Advancing(Protocol):
         """Update steps (run id, move) where the stored state and attempts are `before`'s."""
 
     def make_attempts(self, made: Sequence[AttemptMade], claim_within: timedelta) -> None:
-        """Insert attempts as `dispatched`, dispatch number 1, claim deadline now + `claim_within`."""
+        """Insert attempts as `dispatched`, number 1, claim deadline now + `claim_within`."""
 
     def end_attempts(self, ended: Sequence[AttemptEnded]) -> None:
         """Running attempts with the right fence become terminal; `expired` ones only if their lease
@@ -138,7 +138,9 @@ class Advancing(Protocol):
         Attempts in another state are left: no row count is demanded.
         """
 
-    def redispatch(self, attempts: Sequence[tuple[str, int]], waits: Sequence[timedelta]) -> list[str]:
+    def redispatch(
+        self, attempts: Sequence[tuple[str, int]], waits: Sequence[timedelta]
+    ) -> list[str]:
         """Still dispatched attempts (id, dispatch number) get number + 1 and a new claim deadline
         of now + wait; returns the ids that were."""
 
@@ -158,7 +160,7 @@ class Advancing(Protocol):
 @dataclass(frozen=True, slots=True)
 class StoredRun:
     """A run as it lies in the database. `live` of running steps is filled in from the attempts;
-    `withdrawn` lists attempts that `stop_attempts` cancelled while their step did not hear of it yet
+    `withdrawn` lists attempts that `stop_attempts` cancelled and whose step did not hear of it yet
     (a crash between); `live` is filled in for those too."""
 
     run: Run
@@ -289,10 +291,10 @@ class Workers(Protocol):
         None: the boot is superseded. One conditional UPDATE … RETURNING for the whole batch."""
 
     def heartbeat(self, team: str, beat: Heartbeat, lease: timedelta) -> HeartbeatResult:
-        """Renew running and finished-but-unacknowledged attempts of this worker and boot whose row is
-        still running, also past their lease. `lost`: rows of `running` that are not this worker's
-        any more. `cancel`: running with `cancel_at`. `acknowledged`: `finished` whose row is terminal
-        or not theirs. `resend`: `finished` whose row still runs. `reaped`: rows of the same worker
+        """Renew running and finished-but-unacknowledged attempts of this worker and boot whose row
+        is still running, also past their lease. `lost`: rows of `running` that are not this worker's
+        any more. `cancel`: running with `cancel_at`. `acknowledged`: `finished` whose row is
+        terminal or not theirs. `resend`: `finished` whose row still runs. `reaped`: rows of the same worker
         and an OLDER boot get `reaped_at` (never those with a completion in the inbox)."""
 
     def live(self, within: timedelta) -> list[WorkerInfo]:
@@ -348,7 +350,7 @@ class Definitions(Protocol):
     def put(
         self, *, canonical: Mapping[str, Any], digest: str, source: str, actor: str
     ) -> tuple[int, bool]:
-        """Store as the newest version unless the current one has this digest: (version, changed)."""
+        """Store as the newest version unless it is that already: (version, changed)."""
 
     def get(self, digest: str) -> StoredDefinition | None: ...
 
@@ -356,7 +358,7 @@ class Definitions(Protocol):
         """Return the newest version of each pipeline of that name (of one team, or of all)."""
 
     def listing(self, *, teams: Sequence[str] | None) -> list[dict[str, Any]]:
-        """Return {pipeline, team, owner, digest, version, created_at, last_run: {id,state}|None}."""
+        """Return {pipeline, team, owner, digest, version, created_at, last_run: {id, state}}."""
 
 
 Role = Literal["viewer", "operator", "author", "admin", "worker"]
@@ -385,7 +387,7 @@ class Access(Protocol):
     def add_token(self, token: Token, sha256: str) -> None: ...
 
     def find_token(self, sha256: str) -> Token | None:
-        """Return a token that is neither revoked nor expired; notes the use (at most once a minute)."""
+        """Return a token that is neither revoked nor expired; notes the use once a minute."""
 
     def tokens(self, team: str | None = None) -> list[Token]: ...
 
@@ -405,17 +407,18 @@ class Queries(Protocol):
     """For people's eyes; each returns plain JSON-ready values with `datetime`s."""
 
     def runs(self, wanted: RunFilter) -> tuple[list[dict[str, Any]], str | None]:
-        """Return rows {id, pipeline, team, state, reason, actor, created_at, started_at, finished_at}
-        newest first, accepted but not yet applied ones (inbox kind run) included as `queued`."""
+        """Return rows {id, pipeline, team, state, reason, actor, created_at, started_at,
+        finished_at}, newest first, accepted but not yet applied ones (inbox kind run) included as `queued`."""
 
     def run(self, id: str) -> dict[str, Any] | None:
-        """Return DESIGN section 7's `runs show` shape plus {team, reason, quarantine, version, retries,
-        logical_date}; steps in plan order with state, reason, error, outputs, artifacts, attempts[]."""
+        """Return the shape of `runs show` (docs/api.md): the run, and its steps in plan order with
+        state, reason, error, outputs, artifacts and attempts."""
 
     def steps_brief(self, id: str) -> dict[str, dict[str, Any]]: ...
 
-    def audit(self, *, run: str | None, teams: Sequence[str] | None, limit: int, cursor: str | None
-              ) -> tuple[list[dict[str, Any]], str | None]: ...
+    def audit(
+        self, *, run: str | None, teams: Sequence[str] | None, limit: int, cursor: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]: ...
 
     def queues(self, *, teams: Sequence[str] | None) -> list[dict[str, Any]]:
         """Return {queue, team, class, ready, dispatched, running, oldest_ready_at, workers, slots,
@@ -457,8 +460,14 @@ class Doorbell(Protocol):
 class Store(Protocol):
     """Bytes under server-chosen keys: artifacts by content, log chunks by offset."""
 
-    def put(self, key: str, chunks: Iterable[bytes], *, sha256: str | None = None,
-            limit: int | None = None) -> int:
+    def put(
+        self,
+        key: str,
+        chunks: Iterable[bytes],
+        *,
+        sha256: str | None = None,
+        limit: int | None = None,
+    ) -> int:
         """Write once, whole or not at all; returns the size. An existing key is left as it is.
 
         Raises ConflictError if the content is not of `sha256`, ForbiddenError past `limit` bytes.

@@ -56,9 +56,7 @@ class Resolver:
             return Unresolvable(planned.key, f"if: the condition gave a {kind}, not true or false")
         return Decided(planned.key, value)
 
-    def admission(
-        self, state: RunState, planned: PlanStep, queue: str
-    ) -> Admitted | Unresolvable:
+    def admission(self, state: RunState, planned: PlanStep, queue: str) -> Admitted | Unresolvable:
         """Return the step's work with every expression resolved."""
         try:
             return Admitted(planned.key, queue, self._work(state, planned))
@@ -138,7 +136,9 @@ def env_text(value: Any) -> str:
 
 
 def _refs(name: str, value: Any) -> list[Any]:
-    if not isinstance(value, list) or not all(isinstance(v, Mapping) and "sha256" in v for v in value):
+    if not isinstance(value, list) or not all(
+        isinstance(v, Mapping) and "sha256" in v for v in value
+    ):
         raise ExpressionError(f"inputs.{name}: expected the artifacts of a step")
     return [{k: ref[k] for k in ("path", "sha256", "size")} for ref in value]
 

@@ -138,9 +138,7 @@ class Sweeper:
             return
         known = {e.dispatch.attempt: e.dispatch for e in entries}
         waits = [
-            exponential(
-                e.dispatch.dispatch_no + 1, base=self._claim_within, cap=_LONGEST_WAIT
-            )
+            exponential(e.dispatch.dispatch_no + 1, base=self._claim_within, cap=_LONGEST_WAIT)
             for e in entries
         ]
         numbers = [(e.dispatch.attempt, e.dispatch.dispatch_no) for e in entries]

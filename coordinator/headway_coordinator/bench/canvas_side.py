@@ -41,7 +41,9 @@ class CanvasSide:
         try:
             done.delay().get(timeout=60)
         except Exception as error:
-            raise UnavailableError("not_ready", f"the Celery worker does not work: {error}") from error
+            raise UnavailableError(
+                "not_ready", f"the Celery worker does not work: {error}"
+            ) from error
 
     def measure(self, case: Case) -> float:
         """Run the case; return the seconds from the first publish to the last result."""

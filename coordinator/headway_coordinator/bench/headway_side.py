@@ -27,7 +27,14 @@ class HeadwaySide:
     """The whole of Headway on the given database and broker."""
 
     def __init__(
-        self, *, database_url: str, broker_url: str, folder: Path, port: int, slots: int, clock: Clock
+        self,
+        *,
+        database_url: str,
+        broker_url: str,
+        folder: Path,
+        port: int,
+        slots: int,
+        clock: Clock,
     ) -> None:
         self._database_url = database_url
         self._broker_url = broker_url
@@ -101,7 +108,8 @@ class HeadwaySide:
             ended = datetime.fromisoformat(run["finished_at"])
             first = created if first is None else min(first, created)
             last = ended if last is None else max(last, ended)
-        assert first is not None and last is not None
+        assert first is not None
+        assert last is not None
         return (last - first).total_seconds()
 
     def _finished(self, id: str, started: float) -> dict[str, str]:

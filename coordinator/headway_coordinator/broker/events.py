@@ -7,7 +7,6 @@ the loop goes on. A message is acknowledged after the transaction that recorded 
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -99,7 +98,7 @@ class EventConsumer:
                 while not stop.is_set():
                     try:
                         connection.drain_events(timeout=0.1)
-                    except socket.timeout:
+                    except TimeoutError:
                         pass
                     _acknowledge(done)
             # What was recorded but not acknowledged yet would only come again and be ignored.
@@ -119,9 +118,7 @@ class EventConsumer:
             self._refuse(str(error))
             return
         self._deliver(
-            Incoming(
-                completion.run, finished(completion), ticket=message, worker=completion.worker
-            )
+            Incoming(completion.run, finished(completion), ticket=message, worker=completion.worker)
         )
 
     def _opened(self, body: bytes) -> Completion:

@@ -16,6 +16,9 @@ from typing import Any
 from headway.expressions import ExpressionError, evaluate
 
 
+_MEMORY_BYTES = 1024 * 1024 * 1024  # an expression can also build what no machine holds
+
+
 class SandboxedEvaluator:
     """An `Evaluator`. One expression at a time; any thread may call it."""
 
@@ -82,9 +85,12 @@ class SandboxedEvaluator:
 
 def _serve(pipe: Connection) -> None:
     """Answer until the other end is gone."""
+    import resource
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    evaluate("1 + 1", {})  # loads the interpreter, which is not the first expression's to pay for
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     pipe.send("ready")
     while True:
         try:
@@ -95,7 +101,7 @@ def _serve(pipe: Connection) -> None:
             answer: tuple[str, Any] = ("value", evaluate(source, context))
         except ExpressionError as error:
             answer = ("error", str(error))
-        except Exception as error:  # whatever the library raises is the expression's fault
+        except (Exception, MemoryError) as error:  # all that is raised is the expression's fault
             answer = ("error", f"{type(error).__name__}: {error}")
         pipe.send(answer)
 

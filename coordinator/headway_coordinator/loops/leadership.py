@@ -43,7 +43,9 @@ class Leadership:
     def hold(self) -> Lease | None:
         """Return the lease, if it is held and can still be trusted."""
         lease = self._lease
-        return lease if lease is not None and self._clock.monotonic() < self._trusted_until else None
+        return (
+            lease if lease is not None and self._clock.monotonic() < self._trusted_until else None
+        )
 
     def tick(self) -> float:
         if self._lease is None:

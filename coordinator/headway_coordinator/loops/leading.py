@@ -1,4 +1,4 @@
-"""The leader's loop: takes what arrived, advances, sweeps. Its thread is the only one that writes runs."""
+"""The leader's loop: takes what arrived, advances, sweeps. Only its thread writes runs."""
 
 from __future__ import annotations
 

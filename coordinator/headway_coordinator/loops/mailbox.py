@@ -9,7 +9,7 @@ from headway_coordinator.application.batch import Incoming
 
 
 class Mailbox:
-    """A queue between the consumer's thread and the leader's. Bounded by the consumer's prefetch."""
+    """A queue between the consumer's thread and the leader's; the prefetch bounds it."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()

@@ -43,6 +43,13 @@ def test_an_expression_over_its_budget_is_ended_and_the_next_one_works(
     assert evaluator.evaluate("1 + params.n", {"params": {"n": 1}}) == 2
 
 
+def test_an_expression_cannot_take_all_memory(evaluator: SandboxedEvaluator) -> None:
+    numbers = list(range(10_000))
+    with pytest.raises(ExpressionError):
+        evaluator.evaluate("params.l.map(x, params.l)", {"params": {"l": numbers}})
+    assert evaluator.evaluate("1 + params.n", {"params": {"n": 1}}) == 2
+
+
 def test_the_child_can_die_at_any_time(evaluator: SandboxedEvaluator) -> None:
     evaluator.warm()
     assert evaluator._process is not None

@@ -60,7 +60,9 @@ def test_stopping_ends_the_last_started_first(tmp_path: Path) -> None:
 
 def test_a_child_that_ignores_its_signal_is_killed() -> None:
     supervisor = Supervisor(SystemClock())
-    program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: signal.pause()"
+    program = (
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: signal.pause()"
+    )
     pid = supervisor.start(Child("stubborn", [sys.executable, "-c", program], grace_s=0.2))
     supervisor.stop()
     assert not psutil.pid_exists(pid)

@@ -13,9 +13,9 @@ from headway.plan.model import Plan, PlanStep
 from headway_coordinator.engine.advance import advance, create
 from headway_coordinator.engine.draft import Draft
 from headway_coordinator.engine.events import Admitted, Finished
-from headway_coordinator.engine.model import Decision, RunState, Step, StepMoved, apply
+from headway_coordinator.engine.model import Decision, RunMoved, RunState, Step, StepMoved, apply
 from headway_coordinator.engine.settle import begin, settle
-from headway_coordinator.engine.states import StepStatus
+from headway_coordinator.engine.states import RunStatus, StepStatus
 from tests.unit.engine.building import Journey, plan, planned, queued_run, transcript
 
 
@@ -72,6 +72,25 @@ def test_finally_waits_for_every_main_step_and_runs_after_a_failure() -> None:
     assert run.steps == "a=failed b=succeeded y=ready z=pending"
     run.perform("y", "z")
     assert (run.status, run.state.run.reason) == ("failed", "step a failed")
+
+
+def test_finally_steps_become_ready_in_the_plans_order() -> None:
+    run = Journey.of(planned("a"), planned("z", final=True), planned("y", final=True))
+    assert transcript(run.perform("a")) == [
+        "attempt r-0-1 succeeded",
+        "a running → succeeded",
+        "z pending → ready",
+        "y pending → ready",
+    ]
+
+
+def test_a_paused_run_starts_nothing_new() -> None:
+    run = Journey.of(planned("a"), planned("b", "a"))
+    run.admit("a")
+    facts = run.state.run
+    apply(run.state, [RunMoved(facts, replace(facts, status=RunStatus.PAUSED))])
+    run.finish("a")
+    assert run.steps == "a=succeeded b=pending"
 
 
 def test_a_failed_finally_fails_the_run() -> None:

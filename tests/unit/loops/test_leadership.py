@@ -33,17 +33,13 @@ class OneLease:
         self.renewals += 1
         if self.row is None or (self.row.epoch, self.row.boot) != (lease.epoch, lease.boot):
             return None
-        self.row = Lease(
-            lease.name, lease.epoch, lease.holder, lease.boot, self.clock.now() + term
-        )
+        self.row = Lease(lease.name, lease.epoch, lease.holder, lease.boot, self.clock.now() + term)
         return self.row
 
     def release(self, lease: Lease) -> None:
         self._reach()
         if self.row is not None and self.row.epoch == lease.epoch:
-            self.row = Lease(
-                lease.name, lease.epoch, lease.holder, lease.boot, self.clock.now()
-            )
+            self.row = Lease(lease.name, lease.epoch, lease.holder, lease.boot, self.clock.now())
 
     def current(self, name: str) -> Lease | None:
         return self.row
