@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         if healthy:
             print("the tests fail without any mutant", file=sys.stderr)
             return 2
-        return tell(chosen, list(pool.map(lambda m: verdict(m, everything=everything), chosen)))
+        return tell(chosen, pool.map(lambda m: verdict(m, everything=everything), chosen))
 
 
 def unmakeable(mutant: Mutant) -> str | None:
@@ -95,12 +95,13 @@ def passes(folder: str, tests: Sequence[str]) -> bool:
     return result.returncode == 0
 
 
-def tell(mutants: Sequence[Mutant], verdicts: Sequence[str]) -> int:
-    """Print the table; return the exit status."""
+def tell(mutants: Sequence[Mutant], verdicts: Iterable[str]) -> int:
+    """Print the table as it grows; return the exit status."""
     width = max(len(m.name) for m in mutants)
+    survivors = 0
     for mutant, seen in zip(mutants, verdicts, strict=True):
-        print(f"{seen or 'SURVIVED':14} {mutant.name:{width}}  {mutant.file}")
-    survivors = sum(not seen for seen in verdicts)
+        survivors += not seen
+        print(f"{seen or 'SURVIVED':14} {mutant.name:{width}}  {mutant.file}", flush=True)
     print(f"\n{len(mutants)} mutants, {survivors} survived")
     return 1 if survivors else 0
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from pathlib import Path
 
 import structlog
 
 
-def set_up_logging() -> None:
-    """Configure this process's logs. HEADWAY_LOG_LEVEL chooses the level (default info)."""
+def set_up_logging(file: Path | None = None) -> None:
+    """Configure this process's logs: to standard error, or appended to `file`.
+
+    HEADWAY_LOG_LEVEL chooses the level (default info).
+    """
+    stream = sys.stderr if file is None else file.open("a", encoding="utf-8")
     level = logging.getLevelNamesMapping().get(
         os.environ.get("HEADWAY_LOG_LEVEL", "info").upper(), logging.INFO
     )
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer()
-        if sys.stderr.isatty()
+        if stream.isatty()
         else structlog.processors.JSONRenderer()
     )
     structlog.configure(
@@ -28,6 +33,6 @@ def set_up_logging() -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
 
 from headway_coordinator.application.ports import Storage
 from headway_coordinator.storage.migrating import upgrade
@@ -37,9 +37,9 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgres_url(migrated_postgres: str) -> str:
     """The migrated database, emptied."""
     engine = create_engine(migrated_postgres)
-    with engine.begin() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+    with engine.begin() as connection:  # of a few rows: cheaper than TRUNCATE, which makes files
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
     engine.dispose()
     return migrated_postgres
 

@@ -79,9 +79,14 @@ def test_one_wrong_row_undoes_the_whole_transaction(world: World) -> None:
     world.create(state("r1"))
     ready = world.step("r1", "extract")
     moved = replace(ready, status=StepStatus.DEFERRED)
-    with pytest.raises(PreconditionFailed), world.storage.advancing(world.lease) as tx:
-        tx.create_runs([state("r2")])
-        tx.move_steps([("r1", StepMoved(ready, moved)), ("nope", StepMoved(ready, moved))])
+
+    def advance() -> None:
+        with world.storage.advancing(world.lease) as tx:
+            tx.create_runs([state("r2")])
+            tx.move_steps([("r1", StepMoved(ready, moved)), ("nope", StepMoved(ready, moved))])
+
+    with pytest.raises(PreconditionFailed):
+        advance()
     assert world.step("r1", "extract") == ready
     assert world.storage.runs.load(["r2"]) == []
 
@@ -265,9 +270,13 @@ def test_nothing_is_written_when_the_block_fails(world: World) -> None:
     class Stop(Exception):
         pass
 
-    with pytest.raises(Stop), world.storage.advancing(world.lease) as tx:
-        tx.create_runs([state("r1")])
-        raise Stop
+    def advance() -> None:
+        with world.storage.advancing(world.lease) as tx:
+            tx.create_runs([state("r1")])
+            raise Stop
+
+    with pytest.raises(Stop):
+        advance()
     assert world.storage.runs.load(["r1"]) == []
 
 

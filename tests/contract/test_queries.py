@@ -11,7 +11,7 @@ from headway.errors import DefinitionError
 from headway_coordinator.application.ports import RunFilter
 from headway_coordinator.engine.model import StepMoved
 from headway_coordinator.engine.states import RunStatus, StepStatus
-from tests.contract.world import NOW, QUEUE, TEAM, World, ended, state
+from tests.contract.world import NOW, QUEUE, TEAM, World, ended, registration, state
 
 
 def accept(world: World, id: str, team: str = TEAM) -> None:
@@ -132,8 +132,19 @@ def test_a_run_is_shown_with_steps_and_attempts(world: World) -> None:
 
 
 def test_a_run_that_is_not_there_is_none(world: World) -> None:
-    assert world.storage.queries.run("nope") is None
-    assert world.storage.queries.steps_brief("nope") == {}
+    for id in ("nope", "r\x001", "\ud800"):
+        assert world.storage.queries.run(id) is None
+        assert world.storage.queries.steps_brief(id) == {}
+        assert listed(world, pipeline=id) == []
+        assert world.storage.definitions.current(id) == []
+        assert world.storage.queries.audit(run=id, teams=None, limit=1, cursor=None) == ([], None)
+
+
+def test_a_worker_may_name_its_classes_as_it_likes(world: World) -> None:
+    odd = registration("w1", "b1").model_copy(update={"classes": ["O dd!\x00"], "hostname": "\x00"})
+    world.storage.workers.register(TEAM, odd)
+    [queue] = world.storage.queries.queues(teams=[TEAM])
+    assert (queue["team"], queue["class"], queue["workers"]) == (TEAM, "O dd!\ufffd", 1)
 
 
 def test_queues_show_what_waits_what_runs_and_who_serves(world: World) -> None:

@@ -203,13 +203,16 @@ class World:
         worker: str = "w1",
         boot: str = "b1",
         lease: timedelta = MINUTE,
+        draining: bool = False,
         **held: Iterable[AttemptMade],
     ) -> HeartbeatResult:
         lists: Mapping[str, Any] = {
             name: [Held(attempt=m.attempt, fence=m.fence) for m in made]
             for name, made in held.items()
         }
-        beat = Heartbeat(worker=worker, boot=boot, slots=4, slots_free=3, **lists)
+        beat = Heartbeat(
+            worker=worker, boot=boot, slots=4, slots_free=3, draining=draining, **lists
+        )
         return self.storage.workers.heartbeat(TEAM, beat, lease)
 
     def stop(self, made: AttemptMade, *, running: bool = True, reason: str = "cancelled") -> int:

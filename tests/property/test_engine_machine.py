@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     rule as happens,
 )
 
-from headway.plan.model import Kind, Plan, PlanStep, Retry, When
+from headway.plan.model import Kind, Plan
 from headway_coordinator.engine.advance import LOSS_LIMIT
 from headway_coordinator.engine.events import (
     Admitted,
@@ -48,47 +48,11 @@ from headway_coordinator.engine.model import (
 from headway_coordinator.engine.rules import Ruling, rule
 from headway_coordinator.engine.settle import outstanding, verdict
 from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus, StepStatus
-from tests.unit.engine.building import QUEUE, Journey, plan, planned, reloaded, snapshot
+from tests.property.plans import plans
+from tests.unit.engine.building import QUEUE, Journey, reloaded, snapshot
 
 SECOND = timedelta(seconds=1)
 OUTCOMES = ("succeeded", "succeeded", "failed", "failed", "timed_out", "cancelled", "lost")
-
-
-@st.composite
-def steps(draw: st.DrawFn, index: int, before: list[str], final: bool) -> PlanStep:
-    needs = (
-        draw(
-            st.lists(
-                st.sampled_from(before), unique=True, min_size=draw(st.integers(0, 1)), max_size=3
-            )
-        )
-        if before
-        else []
-    )
-    often = st.sampled_from([When.ALL_SUCCEEDED, When.ALL_DONE, When.ANY_FAILED])
-    return planned(
-        f"{'z' if final else 's'}{index}",
-        *needs,
-        when=draw(often | st.sampled_from(When)),
-        condition=draw(st.sampled_from([None, None, "x"])),
-        kind=draw(st.sampled_from([Kind.RUN, Kind.RUN, Kind.RUN, Kind.WAIT])),
-        retry=Retry(max=draw(st.integers(0, 2)), delay=4 * SECOND),
-        queue_timeout=draw(st.sampled_from([None, None, 20 * SECOND])),
-        final=final,
-        allow_failure=draw(st.sampled_from([False, False, True])),
-    )
-
-
-@st.composite
-def plans(draw: st.DrawFn) -> Plan:
-    made: list[PlanStep] = []
-    for final, most in ((False, 9), (True, 3)):
-        mine: list[str] = []
-        for _ in range(draw(st.integers(0 if final else 3, most))):
-            step = draw(steps(len(made), mine, final))
-            mine.append(step.key)
-            made.append(step)
-    return plan(*made, timeout=draw(st.sampled_from([None, None, 15 * SECOND])))
 
 
 class EngineMachine(RuleBasedStateMachine):
@@ -349,5 +313,9 @@ class EngineMachine(RuleBasedStateMachine):
 
 TestEngine = EngineMachine.TestCase
 TestEngine.settings = settings(
-    max_examples=300, stateful_step_count=50, deadline=None, database=None
+    max_examples=200,
+    stateful_step_count=50,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],  # on a busy machine that would say nothing
 )

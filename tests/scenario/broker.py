@@ -94,9 +94,12 @@ class Consumer:
         done = [i.ticket for i in incoming]
         self._unacknowledged = [s for s in self._unacknowledged if s not in done]
 
+    def has_more(self) -> bool:
+        return self.consuming and bool(self._broker.events) and not self._broker.held
+
     def fetch(self) -> None:
         """Move what the queue holds into the mailbox."""
-        while self.consuming and self._broker.events and not self._broker.held:
+        while self.has_more():
             message = self._broker.events.popleft()
             if isinstance(message, str):
                 self._mailbox.nudge()

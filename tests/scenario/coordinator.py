@@ -156,6 +156,5 @@ class Coordinator:
         if self.leadership.hold() is None:
             return False
         wakes_at = self.advancer.wakes_at()
-        return len(self.mailbox) > 0 or (
-            wakes_at is not None and wakes_at <= self.advancer.now()
-        )
+        due = wakes_at is not None and wakes_at <= self.advancer.now()
+        return due or len(self.mailbox) > 0 or self.events.has_more()

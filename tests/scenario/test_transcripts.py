@@ -15,13 +15,9 @@ FILES = sorted(FOLDER.glob("*.txt"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_what_happens_is_what_is_written(file: Path, tmp_path: Path) -> None:
+def test_what_happens_is_what_is_written(file: Path, world: World) -> None:
     written = file.read_text(encoding="utf-8")
-    world = World(tmp_path)
-    try:
-        happened = replay(written, world)
-    finally:
-        world.close()
+    happened = replay(written, world)
     if os.environ.get("UPDATE_TRANSCRIPTS") == "1":
         file.write_text(happened, encoding="utf-8")
         return

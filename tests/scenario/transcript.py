@@ -130,9 +130,9 @@ class Stage:
             queue=other.get("queue", queue),
         )
         what = self.world.workers[worker].claim(
-            dispatch, self.world.clock.now(), boot=other.get("boot")
+            [dispatch], self.world.clock.now(), boot=other.get("boot")
         )
-        self.world.tell(f"{worker} claims {name}: {what}")
+        self.world.tell(f"{worker} claims {name}: {what[0]}")
 
     def do_finish(
         self, worker: str, name: str, outcome: str = "succeeded", via: str = "queue", **said: str

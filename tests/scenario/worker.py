@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ from headway.protocol.messages import (
     Work,
 )
 from headway.protocol.proof import completion_token, seal
-from headway_coordinator.application.ports import HeartbeatResult, Storage
+from headway_coordinator.application.ports import ClaimResult, HeartbeatResult, Storage
 from tests.scenario.coordinator import WORKER_LEASE
 
 TEAM = "t"
@@ -84,26 +84,35 @@ class Worker:
         self.alive = True
         self.register()
 
-    def claim(self, dispatch: Dispatch, now: datetime, *, boot: str | None = None) -> str:
-        """Return what the claim got: `won`, a reason, `superseded` or `no answer`."""
-        asked = Claim(
-            attempt=dispatch.attempt,
-            fence=dispatch.fence,
-            dispatch_no=dispatch.dispatch_no,
-            queue=dispatch.queue,
-        )
-        batch = ClaimBatch(worker=self.name, boot=boot or self.boot, claims=[asked])
+    def knows(self, attempt: str) -> bool:
+        """Say whether the attempt runs here or waits here for its acknowledgement.
+
+        A claim of it would be answered as before, which gives no right to perform it twice.
+        """
+        return attempt in self.running or attempt in self.unacknowledged
+
+    def claim(
+        self, dispatches: Sequence[Dispatch], now: datetime, *, boot: str | None = None
+    ) -> list[str]:
+        """Return what each claim got: `won`, a reason, `superseded` or `no answer`."""
+        claims = [
+            Claim(attempt=d.attempt, fence=d.fence, dispatch_no=d.dispatch_no, queue=d.queue)
+            for d in dispatches
+        ]
+        batch = ClaimBatch(worker=self.name, boot=boot or self.boot, claims=claims)
         try:
             answers = self.storage.workers.claim(TEAM, batch, WORKER_LEASE)
         except HeadwayError as error:
-            return f"no answer ({error.code})"
+            return [f"no answer ({error.code})"] * len(claims)
         if answers is None:
-            return "superseded"
-        answer = answers[0]
+            return ["superseded"] * len(claims)
+        return [self._note(answer, batch.boot, now) for answer in answers]
+
+    def _note(self, answer: ClaimResult, boot: str, now: datetime) -> str:
         if answer.work is None:
             return f"lost: {answer.reason}"
         token = completion_token(
-            self.key, attempt=answer.attempt, fence=answer.fence, worker=self.name, boot=batch.boot
+            self.key, attempt=answer.attempt, fence=answer.fence, worker=self.name, boot=boot
         )
         again = answer.attempt in self.running
         self.running[answer.attempt] = Holding(

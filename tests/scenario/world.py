@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from headway.clock import ManualClock, rfc3339
 from headway.errors import HeadwayError
 from headway.plan.model import Plan
-from headway.protocol.messages import Sealed
+from headway.protocol.messages import Dispatch, Sealed
 from headway.spec import bind_params, load
 from headway_coordinator.application.completions import record_completions
 from headway_coordinator.application.plans import Plans
@@ -48,9 +48,8 @@ class World:
         self.clock = ManualClock(START)
         self.out: list[str] = []
         self._url = f"sqlite:///{folder / 'headway.db'}"
-        engine = create_engine(self._url)
-        metadata.create_all(engine)
-        engine.dispose()
+        self._engine = create_engine(self._url)
+        metadata.create_all(self._engine)
         self.storage = open_storage(self._url, clock=self.clock)
         self.api = FaultyStorage(self.storage)
         self.api_up = True
@@ -65,9 +64,8 @@ class World:
         self._asked = 0
 
     def close(self) -> None:
-        for coordinator in self.coordinators.values():
-            coordinator.storage.close()
         self.storage.close()
+        self._engine.dispose()
 
     # --- names -----------------------------------------------------------------------------------
 
@@ -129,12 +127,20 @@ class World:
 
     def take(self, worker: Worker, limit: int) -> None:
         """Let the worker receive up to `limit` messages, one queue after the other, and claim."""
+        received: list[Dispatch] = []
         for queue in worker.queues:
             waiting = self.broker.queues.get(queue)
             while waiting and limit:
                 dispatch = waiting.popleft()
                 limit -= 1
-                what = worker.claim(dispatch, self.clock.now())
+                if worker.knows(dispatch.attempt) or dispatch in received:
+                    label = self.broker.label(dispatch)
+                    self.tell(f"{worker.name} drops {label}: it has it already")
+                else:
+                    received.append(dispatch)
+        if received:
+            answers = worker.claim(received, self.clock.now())
+            for dispatch, what in zip(received, answers, strict=True):
                 self.tell(f"{worker.name} claims {self.broker.label(dispatch)}: {what}")
 
     def post(self, sealed: Sealed) -> None:
@@ -175,7 +181,7 @@ class World:
 
     def start(self, name: str, ahead: timedelta) -> None:
         clock = HostClock(self.clock, ahead=ahead)
-        storage = FaultyStorage(open_storage(self._url, clock=self.clock))
+        storage = FaultyStorage(self.storage)
         self.coordinators[name] = Coordinator(
             name, storage=storage, broker=self.broker, clock=clock, key=KEY, tell=self.tell
         )
@@ -247,12 +253,9 @@ class World:
     # --- looking ---------------------------------------------------------------------------------
 
     def rows(self, sql: str, **params: Any) -> list[dict[str, Any]]:
-        engine = create_engine(self._url)
-        with engine.begin() as connection:
+        with self._engine.begin() as connection:
             result = connection.execute(text(sql), params)
-            rows = [dict(r._mapping) for r in result] if result.returns_rows else []
-        engine.dispose()
-        return rows
+            return [dict(r._mapping) for r in result] if result.returns_rows else []
 
     def check(self) -> list[str]:
         """Return what must never be: broken invariants, a leader's memory unlike the rows."""

@@ -20,7 +20,7 @@ app.conf.update(celery_settings(BrokerSettings().broker_url))
 app.conf.update(task_default_queue="headway.unused")
 
 
-@app.task(name=TASK, Strategy="headway_worker.app:strategy", ignore_result=True)
+@app.task(name=TASK, Strategy="headway_worker.app:strategy", ignore_result=True)  # type: ignore[untyped-decorator]
 def execute(dispatch: dict[str, Any]) -> None:
     """Run the dispatched attempt, if its claim is won."""
     intake().run(dispatch)

@@ -37,7 +37,7 @@ from headway_worker.outputs import OutputError, check, ensure_size
 from headway_worker.reporter import Reporter
 from headway_worker.roster import Roster
 from headway_worker.runner.process import GRACE_SECONDS
-from headway_worker.scratch import Scratch, scratch
+from headway_worker.scratch import Scratch, ScratchFolders
 from headway_worker.spool import Entry, Spool
 from headway_worker.stop import Stop, StopReason
 
@@ -59,7 +59,7 @@ class Ports:
     transfer: Callable[[Claim, str], ArtifactTransfer]
     identity: Identity
     clock: Clock
-    scratch: Path
+    scratch: ScratchFolders
     base_env: Mapping[str, str]
     code: Path
 
@@ -116,18 +116,17 @@ class Attempts:
             if stop.reason is not StopReason.DISOWNED:
                 completion = self._completion(claim, work, ended, started_at, log_bytes)
                 ports.reporter.report(_sealed(completion, token))
-                _log.info("attempt_ended", step=work.step, outcome=str(ended.outcome))
+                tell = _log.debug if ended.outcome is Outcome.SUCCEEDED else _log.info
+                tell("attempt_ended", step=work.step, outcome=str(ended.outcome))
             ports.journal.end(claim.attempt)
             ports.roster.release(claim.attempt)
 
-    def _perform(
-        self, claim: Claim, work: Work, token: str, stop: Stop, log: AttemptLog
-    ) -> _Ended:
+    def _perform(self, claim: Claim, work: Work, token: str, stop: Stop, log: AttemptLog) -> _Ended:
         executor = self._ports.executors.get(work.kind)
         if executor is None:
             return _failed("unknown_kind", f"this worker has no executor for {work.kind} steps")
         transfer = self._ports.transfer(claim, token)
-        with scratch(self._ports.scratch, claim.attempt) as folders:
+        with self._ports.scratch.folder() as folders:
             self._ports.journal.begin(claim.attempt, claim.fence, str(folders.work))
             try:
                 context = self._context(claim, work, folders, stop, log)

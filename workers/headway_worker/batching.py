@@ -51,6 +51,11 @@ class Batcher(Generic[T, R]):
             raise ticket.error
         return ticket.result  # type: ignore[return-value]
 
+    def waiting(self) -> int:
+        """Return how many items wait for the send that is in flight."""
+        with self._lock:
+            return len(self._waiting)
+
     def _lead(self) -> None:
         with self._lock:
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]

@@ -57,7 +57,9 @@ class Claims:
                     return None
                 self._stopping.wait(_wait(tries))
             except HeadwayError as error:
-                _log.error("claim_refused", attempt=claim.attempt, code=error.code, error=str(error))
+                _log.error(
+                    "claim_refused", attempt=claim.attempt, code=error.code, error=str(error)
+                )
                 return None
 
     def _send(self, claims: Sequence[Claim]) -> list[ClaimAnswer]:

@@ -15,8 +15,10 @@ from headway_worker.intake import Intake
 # What Flower and `celery inspect` ask. Everything else of Celery's remote control could stop or
 # change a worker, and whoever may publish to the broker could send it.
 INSPECT_COMMANDS = frozenset(
-    "active active_queues clock conf hello ping query_task registered report reserved revoked"
-    " scheduled stats".split()
+    (
+        *("active", "active_queues", "clock", "conf", "hello", "ping", "query_task"),
+        *("registered", "report", "reserved", "revoked", "scheduled", "stats"),
+    )
 )
 _UNYIELDING_SECONDS = 15.0
 _log = structlog.get_logger()
@@ -86,7 +88,6 @@ class Consumer:
 
 def keep_inspect_commands() -> None:
     """Remove every remote control command that is not an inspection."""
-    import celery.worker.control  # registers them
     from celery.worker.control import Panel
 
     for name in [name for name in Panel.data if name not in INSPECT_COMMANDS]:

@@ -36,7 +36,7 @@ class Lease:
 
     @property
     def grace(self) -> float:
-        """Return how long steps get to end by themselves, so that all is over 1 s before the end."""
+        """Return how long steps get to end by themselves: all is over 1 s before the lease is."""
         return max(0.1, min(2.0, self.seconds / 12))
 
 

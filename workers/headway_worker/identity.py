@@ -18,7 +18,7 @@ _MOST_WORKERS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """`worker` outlives restarts, `boot` does not; `machine_boot` names the machine's last start."""
+    """`worker` outlives restarts, `boot` does not; `machine_boot` names the machine's start."""
 
     worker: str
     boot: str

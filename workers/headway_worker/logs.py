@@ -126,8 +126,11 @@ class LogShipper:
                 else:
                     failures += 1
                     self._pause(failures)
-                with self.changed:
-                    chunks = [] if self._stopping else self._gather()
+                chunks = self._more()
+
+    def _more(self) -> list[LogChunk]:
+        with self.changed:
+            return [] if self._stopping else self._gather()
 
     def _gather(self) -> list[LogChunk]:
         chunks: list[LogChunk] = []
@@ -152,7 +155,8 @@ class LogShipper:
             return False
         except HeadwayError as error:
             if len(chunks) > 1:  # one attempt's refusal must not cost the others their logs
-                return all([self._send([chunk]) for chunk in chunks])
+                taken = [self._send([chunk]) for chunk in chunks]
+                return all(taken)
             _log.error("log_refused", attempt=chunks[0].attempt, error=error.message)
         with self.changed:
             for chunk in chunks:

@@ -5,15 +5,12 @@ The one place that builds the worker's parts.
 
 from __future__ import annotations
 
-import shutil
 import signal
 import threading
 import time
 from collections.abc import Mapping
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-
 
 import structlog
 
@@ -32,12 +29,14 @@ from headway_worker.executors.registry import executors
 from headway_worker.heartbeat import Heart
 from headway_worker.identity import StateFolder
 from headway_worker.intake import Intake
-from headway_worker.journal import Journal, reap
+from headway_worker.journal import Journal
+from headway_worker.leftovers import reap
 from headway_worker.logs import LogShipper
 from headway_worker.reporter import Reporter
 from headway_worker.roster import Roster
 from headway_worker.runner.interpreters import Interpreters
 from headway_worker.runner.spawner import Spawner
+from headway_worker.scratch import ScratchFolders
 from headway_worker.settings import WorkerSettings
 from headway_worker.spool import Spool
 from headway_worker.stop import StopReason
@@ -79,7 +78,6 @@ class Worker:
     ) -> None:
         self._settings = settings
         self._clock = SystemClock()
-        self._folder = folder
         self._identity = folder.identity(self._clock)
         self._spawner = spawner
         self._base_env = base_environment(own_env, settings.pass_env)
@@ -92,10 +90,10 @@ class Worker:
             folder.path / "journal",
             boot=self._identity.boot,
             machine_boot=self._identity.machine_boot,
+            slots=settings.slots,
         )
-        self._interpreters = Interpreters(
-            spawner, self._base_env, self._clock, keep=settings.slots
-        )
+        self._scratch = ScratchFolders(folder.path / "scratch")
+        self._interpreters = Interpreters(spawner, self._base_env, self._clock, keep=settings.slots)
 
     def run(self) -> int:
         """Live until told to end; return the exit status."""
@@ -133,14 +131,10 @@ class Worker:
         """End what an earlier boot left running, and its folders."""
         spooled = [entry.attempt for entry in self._spool.pending()]
         reaped = reap(self._journal.left, spooled, pause=time.sleep)
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.prepare()
         if reaped:
             _log.warning("reaped", attempts=[held.attempt for held in reaped])
         return reaped
-
-    @property
-    def _scratch(self) -> Path:
-        return self._folder.path / "scratch"
 
     def _api(self, timeout: float = 10.0) -> Api:
         settings = self._settings
@@ -278,5 +272,3 @@ def _version() -> str:
         return version("headway")
     except PackageNotFoundError:
         return "unknown"
-
-

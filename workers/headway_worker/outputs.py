@@ -63,7 +63,9 @@ def check(declared: Mapping[str, str], given: Mapping[str, Any], *, text: bool) 
         try:
             checked[name] = coerce(given[name], kind, from_text=text)
         except ValueError as error:
-            raise OutputError("bad_output", f"output {name} must be of type {kind}: {error}") from error
+            raise OutputError(
+                "bad_output", f"output {name} must be of type {kind}: {error}"
+            ) from error
     return checked
 
 
@@ -78,7 +80,9 @@ def ensure_size(outputs: Mapping[str, Any]) -> None:
 
 
 def _too_large(size: int) -> OutputError:
-    message = f"the outputs take {size} bytes of {OUTPUTS_LIMIT_BYTES}; write larger data to an artifact"
+    message = (
+        f"the outputs take {size} bytes of {OUTPUTS_LIMIT_BYTES}; write larger data to an artifact"
+    )
     return OutputError("outputs_too_large", message)
 
 
@@ -86,7 +90,9 @@ def _json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise OutputError("bad_output", f"$HEADWAY_OUTPUT is not one JSON object: {error}") from error
+        raise OutputError(
+            "bad_output", f"$HEADWAY_OUTPUT is not one JSON object: {error}"
+        ) from error
     assert isinstance(value, dict)
     return value
 

@@ -159,7 +159,8 @@ class Reporter:
             first = min(self._due.values(), default=None)
             self._changed.wait(None if first is None else max(0.01, first - now))
             return []
-        chosen, size = [], 0
+        chosen: list[Entry] = []
+        size = 0
         for _, attempt in due[:_MOST]:
             entry = self._spool.get(attempt)
             if entry is None:

@@ -1,35 +1,84 @@
-"""Each attempt's own folder, fresh at its start and gone after its end."""
+"""Each attempt's own folder: empty at its start, and nothing of it left after its end.
+
+A folder that a step left as it was is handed to a later attempt: making and deleting folders costs
+more than a short step itself. One that was used in any way is deleted whole.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+_MODE = 0o700
+
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """`work` is `$HEADWAY_WORKDIR`; output and inputs lie beside it, so that no pattern meets them."""
+    """`work` is `$HEADWAY_WORKDIR`; output and inputs lie beside it, where no pattern looks."""
 
+    root: Path
     work: Path
     output: Path
     inputs: Path
 
 
-@contextmanager
-def scratch(base: Path, attempt: str) -> Iterator[Scratch]:
-    """Give an attempt's folder; whatever is left in it is deleted."""
-    root = base / attempt
-    if root.exists():
-        delete(root)
-    work = root / "work"
-    work.mkdir(mode=0o700, parents=True)
+class ScratchFolders:
+    """Hands out folders below `base`; safe to use from many threads."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self._lock = threading.Lock()
+        self._clean: list[Scratch] = []
+        self._number = 0
+
+    def prepare(self) -> None:
+        """Delete what an earlier boot left."""
+        if self._base.exists():
+            delete(self._base)
+        self._base.mkdir(mode=_MODE, parents=True)
+
+    @contextmanager
+    def folder(self) -> Iterator[Scratch]:
+        """Give a fresh folder for as long as one attempt."""
+        with self._lock:
+            found = self._clean.pop() if self._clean else None
+        scratch = found or self._make()
+        try:
+            yield scratch
+        finally:
+            if _is_untouched(scratch):
+                with self._lock:
+                    self._clean.append(scratch)
+            else:
+                delete(scratch.root)
+
+    def _make(self) -> Scratch:
+        with self._lock:
+            self._number += 1
+            root = self._base / str(self._number)
+        root.mkdir(mode=_MODE)
+        scratch = Scratch(root, root / "work", root / "output", root / "inputs")
+        scratch.work.mkdir(mode=_MODE)
+        return scratch
+
+
+def _is_untouched(scratch: Scratch) -> bool:
+    """Empty the folder of an output file; say whether nothing else was ever made of it."""
     try:
-        yield Scratch(work, root / "output", root / "inputs")
-    finally:
-        delete(root)
+        for name in os.listdir(scratch.root):
+            if name == "output":
+                scratch.output.unlink()
+            elif name != "work":
+                return False
+        status = scratch.work.lstat()
+        return status.st_mode & 0o7777 == _MODE and not os.listdir(scratch.work)
+    except OSError:
+        return False
 
 
 def delete(root: Path) -> None:
@@ -40,9 +89,9 @@ def delete(root: Path) -> None:
 def _insist(_function: object, path: str, _error: object) -> None:
     place = Path(path)
     try:
-        place.parent.chmod(0o700)
+        place.parent.chmod(_MODE)
         if place.is_dir() and not place.is_symlink():
-            place.chmod(0o700)
+            place.chmod(_MODE)
             shutil.rmtree(place, ignore_errors=True)
         else:
             place.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -33,7 +33,9 @@ class LiveProgress:
         self._live.start()
 
     def show(self, run: Snapshot) -> None:
-        self._live.update(self._table(run), refresh=True)
+        shown = self._shown(run)
+        caption = self._caption(run, len(run.steps) - len(shown))
+        self._live.update(Group(self._table(shown), caption), refresh=True)
 
     def say(self, sentence: str) -> None:
         self._live.console.print(Text(clean(sentence), style="yellow"))
@@ -41,19 +43,16 @@ class LiveProgress:
     def close(self) -> None:
         self._live.stop()
 
-    def _table(self, run: Snapshot) -> Table:
+    def _table(self, steps: list[StepView]) -> Table:
         table = Table(box=None, pad_edge=False)
         for title in ("step", "state", "try", "time", "note"):
             table.add_column(title, no_wrap=title != "note")
-        shown = self._shown(run)
-        for step in shown:
+        for step in steps:
             state = Text(state_words(step.state), style=_STYLES.get(step.state, ""))
             seconds = step.seconds(rfc3339(self._clock.now()))
             tries = str(step.tries or "")
             time = span(seconds) if seconds is not None else ""
             table.add_row(Text(step.name), state, tries, time, Text(clean(self._note(step))))
-        table.caption = self._caption(run, len(run.steps) - len(shown))
-        table.caption_justify = "left"
         return table
 
     def _shown(self, run: Snapshot) -> list[StepView]:

@@ -7,16 +7,18 @@ from collections.abc import Callable
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
+from headway.cli.printing import rows_of
 from headway.cli.progress import PlainProgress
 from headway.cli.snapshot import Snapshot, snapshot, terminal
 from headway.clock import Clock, SystemClock
-from headway.errors import UnavailableError
+from headway.errors import HeadwayError, UnavailableError
 
 if TYPE_CHECKING:
     from headway.client import Client
 
 POLL_S = 0.3
 PATIENCE_S = 60.0
+STILL_S = 5.0
 
 
 class Progress(Protocol):
@@ -33,7 +35,7 @@ def watch(client: Client, id: str) -> Snapshot:
     Raises UnavailableError after a minute without an answer.
     """
     clock = SystemClock()
-    progress = _progress(clock)
+    progress = Explained(_progress(clock), lambda: client.explain(id), clock)
     try:
         return follow(lambda: client.run(id), progress, clock, Event().wait)
     finally:
@@ -67,6 +69,53 @@ def follow(
         if terminal(run.state):
             return run
         pause(POLL_S)
+
+
+class Explained:
+    """Progress that says why nothing moves, once it has not for a while."""
+
+    def __init__(
+        self, progress: Progress, explain: Callable[[], dict[str, Any]], clock: Clock
+    ) -> None:
+        self._progress = progress
+        self._explain = explain
+        self._clock = clock
+        self._seen: object = None
+        self._since = clock.monotonic()
+        self._said: set[str] = set()
+
+    def show(self, run: Snapshot) -> None:
+        self._progress.show(run)
+        seen = (run.state, tuple((step.state, step.tries) for step in run.steps))
+        if seen != self._seen:
+            self._seen, self._since = seen, self._clock.monotonic()
+        elif self._clock.monotonic() - self._since >= STILL_S and not _moves(run):
+            self._since = self._clock.monotonic()
+            self._tell()
+
+    def say(self, sentence: str) -> None:
+        self._progress.say(sentence)
+
+    def close(self) -> None:
+        self._progress.close()
+
+    def _tell(self) -> None:
+        try:
+            steps = rows_of(self._explain(), "steps")
+        except HeadwayError:
+            return  # the run itself is asked for again in a moment, and that failure is told
+        for step in steps:
+            for blocker in rows_of(step, "blockers"):
+                sentence = f"{step.get('step')} waits: {blocker.get('message')}"
+                if blocker.get("code") != "upstream" and sentence not in self._said:
+                    self._said.add(sentence)
+                    self.say(sentence)
+
+
+def _moves(run: Snapshot) -> bool:
+    """Return whether the run has ended, or something in it goes on by itself."""
+    busy = ("running", "retry_wait", "deferred")
+    return terminal(run.state) or any(step.state in busy for step in run.steps)
 
 
 def _progress(clock: Clock) -> Progress:

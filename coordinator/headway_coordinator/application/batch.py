@@ -257,6 +257,8 @@ def _transitions(changes: Iterable[Change]) -> Iterable[Mapping[str, Any]]:
             case RunMoved(before, after):
                 yield _move("run", None, str(before.status), str(after.status), after.reason)
             case StepMoved(before, after):
+                if (before.status, before.reason) == (after.status, after.reason):
+                    continue  # a timer was set or taken off
                 yield _move("step", after.key, str(before.status), str(after.status), after.reason)
             case AttemptMade():
                 yield {"entity": "attempt", "id": change.attempt, "to": "dispatched"}

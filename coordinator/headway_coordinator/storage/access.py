@@ -96,7 +96,7 @@ class StoredAccess:
 
     def revoke_token(self, id: str) -> bool:
         """Return whether this call revoked it."""
-        revoked = update(tokens).where(tokens.c.id == id, tokens.c.revoked_at.is_(None))
+        revoked = update(tokens).where(tokens.c.id == clean_text(id), tokens.c.revoked_at.is_(None))
         with self._database.prompt() as connection:
             statement = revoked.values(revoked_at=self._database.now)
             return connection.execute(statement).rowcount == 1

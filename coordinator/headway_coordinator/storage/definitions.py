@@ -67,15 +67,15 @@ class StoredDefinitions:
             return version, True
 
     def get(self, digest: str) -> StoredDefinition | None:
-        wanted = select(*_READ).where(definition.c.digest == digest)
+        wanted = select(*_READ).where(definition.c.digest == clean_text(digest))
         found = self._read(wanted.order_by(definition.c.created_at.desc()).limit(1))
         return found[0] if found else None
 
     def current(self, pipeline: str, team: str | None = None) -> list[StoredDefinition]:
         wanted = select(*_READ).join(pipelines, _IS_CURRENT)
-        wanted = wanted.where(definition.c.pipeline == pipeline)
+        wanted = wanted.where(definition.c.pipeline == clean_text(pipeline))
         if team is not None:
-            wanted = wanted.where(definition.c.team == team)
+            wanted = wanted.where(definition.c.team == clean_text(team))
         return self._read(wanted.order_by(definition.c.team))
 
     def listing(self, *, teams: Sequence[str] | None) -> list[dict[str, Any]]:

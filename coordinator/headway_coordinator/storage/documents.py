@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import orjson
 
@@ -33,6 +33,14 @@ def load(text: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:  # integers over 64 bits
         return json.loads(text)
+
+
+@overload
+def clean_text(value: str) -> str: ...
+
+
+@overload
+def clean_text(value: None) -> None: ...
 
 
 def clean_text(value: str | None) -> str | None:

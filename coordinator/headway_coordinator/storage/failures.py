@@ -10,7 +10,7 @@ from sqlalchemy import exc
 from headway.errors import DefectError, HeadwayError
 from headway_coordinator.application.ports import PreconditionFailed, StorageUnavailable
 
-_NO_TABLE = ("no such table", "no such column", "does not exist")
+_NOT_MIGRATED = ("42P01", "42703")  # undefined table, undefined column
 
 
 @contextmanager
@@ -33,14 +33,17 @@ def translate(error: exc.SQLAlchemyError) -> HeadwayError:
     first = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
     if isinstance(error, (exc.IntegrityError, exc.DataError)):
         return PreconditionFailed(first)
-    if any(part in first for part in _NO_TABLE):
+    if _is_not_migrated(error, first):
         return StorageUnavailable(
             f"the schema is not up to date ({first}): run `headway db upgrade`"
         )
     if isinstance(error, exc.TimeoutError):
         return StorageUnavailable("no free database connection")
-    if getattr(error, "connection_invalidated", False) or isinstance(
-        error, (exc.OperationalError, exc.InterfaceError, exc.InternalError)
-    ):
-        return StorageUnavailable(first)
-    return DefectError("storage_statement", first)
+    if isinstance(error, (exc.ProgrammingError, exc.NotSupportedError)):
+        return DefectError("storage_statement", first)
+    return StorageUnavailable(first)
+
+
+def _is_not_migrated(error: exc.SQLAlchemyError, message: str) -> bool:
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return state in _NOT_MIGRATED or message.startswith(("no such table", "no such column"))

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from headway_coordinator.application.ports import RunFilter
 from headway_coordinator.storage.cursors import read_number
 from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.queue_view import view_queues
 from headway_coordinator.storage.run_lists import list_runs
 from headway_coordinator.storage.run_story import brief_steps, show_run
@@ -47,7 +48,7 @@ class StoredQueries:
         """Return a page of rows, newest first, and the cursor of the next page."""
         wanted = select(audit).order_by(audit.c.id.desc())
         if run is not None:
-            wanted = wanted.where(audit.c.run == run)
+            wanted = wanted.where(audit.c.run == clean_text(run))
         if teams is not None:
             wanted = wanted.where(audit.c.team.in_(teams))
         if cursor is not None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from headway.protocol.queues import split_queue
 from headway_coordinator.application.ports import Occupancy, WorkerInfo
 
 
@@ -26,7 +25,7 @@ def _view(
     occupancy: Sequence[Occupancy],
     workers: Sequence[WorkerInfo],
 ) -> dict[str, Any]:
-    team, resource_class = split_queue(name)
+    team, _, resource_class = name.partition(".")  # workers name classes as they like
     serving = [w for w in workers if name in w.queues]
     live = [o for o in occupancy if o.queue == name]
     return {

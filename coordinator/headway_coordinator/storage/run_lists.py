@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, Text, literal, literal_column, null, 
 from headway_coordinator.application.ports import RunFilter
 from headway_coordinator.storage.columns import Moment
 from headway_coordinator.storage.cursors import read_cursor, write_cursor
+from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.schema import INBOX_PENDING, inbox, run
 
 _RUN = select(
@@ -60,7 +61,7 @@ def _page(rows: Select[Any], wanted: RunFilter, table: Any, id: str) -> Select[A
     if wanted.teams is not None:
         rows = rows.where(table.c.team.in_(wanted.teams))
     if wanted.pipeline is not None:
-        rows = rows.where(table.c.pipeline == wanted.pipeline)
+        rows = rows.where(table.c.pipeline == clean_text(wanted.pipeline))
     if wanted.cursor is not None:
         moment, last = read_cursor(wanted.cursor)
         rows = rows.where(

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
+from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.schema import attempt, definition, inbox, run, step
 
 _ATTEMPTS = select(
@@ -42,6 +43,7 @@ def show_run(connection: Connection, id: str) -> dict[str, Any] | None:
 
     The run is read before its steps: if it is shown as ended, so are they.
     """
+    id = clean_text(id)
     row = connection.execute(select(run).where(run.c.id == id)).one_or_none()
     if row is None:
         return _accepted(connection, id)
@@ -59,7 +61,7 @@ def show_run(connection: Connection, id: str) -> dict[str, Any] | None:
 def brief_steps(connection: Connection, id: str) -> dict[str, dict[str, Any]]:
     """Return `{step: {state, attempts, reason, outputs}}` in the plan's order."""
     wanted = select(step.c.key, step.c.state, step.c.attempts, step.c.reason, step.c.outputs)
-    rows = connection.execute(wanted.where(step.c.run_id == id).order_by(step.c.idx))
+    rows = connection.execute(wanted.where(step.c.run_id == clean_text(id)).order_by(step.c.idx))
     return {
         row.key: {
             "state": row.state,

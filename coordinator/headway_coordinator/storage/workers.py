@@ -19,6 +19,7 @@ from headway_coordinator.application.ports import (
 )
 from headway_coordinator.storage.claims import Claims
 from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.heartbeats import Heartbeats
 from headway_coordinator.storage.schema import attempt, worker, worker_boot
 from headway_coordinator.storage.upsert import insert
@@ -118,9 +119,9 @@ class StoredWorkers:
             "slots": message.slots,
             "slots_free": message.slots,
             "draining": False,
-            "hostname": message.hostname,
-            "machine_boot": message.machine_boot,
-            "version": message.version,
+            "hostname": clean_text(message.hostname),
+            "machine_boot": clean_text(message.machine_boot),
+            "version": clean_text(message.version),
             "registered_at": self._database.now,
             "seen_at": self._database.now,
         }

@@ -13,7 +13,7 @@ from rich.console import Console
 from headway.cli.live import LiveProgress
 from headway.cli.progress import PlainProgress
 from headway.cli.snapshot import Snapshot, snapshot
-from headway.cli.watching import follow
+from headway.cli.watching import Explained, follow
 from headway.clock import ManualClock
 from headway.errors import UnavailableError
 from tests.unit.cli.documents import attempt, run_of, step
@@ -74,6 +74,20 @@ def test_each_answer_renews_the_patience() -> None:
     progress = Silent()
     assert follow(ask, progress, clock, pause_on(clock)).state == "succeeded"
     assert progress.said.count("it answers again") == 3
+
+
+@pytest.mark.parametrize(("state", "told"), [("ready", True), ("running", False)])
+def test_a_run_that_does_not_move_says_why_once(state: str, told: bool) -> None:
+    clock = ManualClock(START)
+    run = run_of(step("clean", state), step("report", "pending"), state="running")
+    answers = iter([run] * 60)
+    blockers = [{"code": "no_worker", "message": "no worker serves demo.large"}]
+    behind = [{"code": "upstream", "message": "clean has not ended"}]
+    reasons = [{"step": "clean", "blockers": blockers}, {"step": "report", "blockers": behind}]
+    silent = Silent()
+    progress = Explained(silent, lambda: {"steps": reasons}, clock)
+    follow(lambda: next(answers, run_of()), progress, clock, pause_on(clock))
+    assert silent.said == (["clean waits: no worker serves demo.large"] if told else [])
 
 
 def test_plain_progress_is_silent_while_nothing_moves() -> None:

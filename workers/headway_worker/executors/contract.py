@@ -33,7 +33,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Nothing can be said of the step: what watched it is gone. It counts as no try of the team's."""
+    """Nothing can be said of the step, as what watched it is gone: no failure of the team's."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""Python steps: a function of the team's code, called in a warm interpreter of the team's choice."""
+"""Python steps: a function of the team's code, called in a warm interpreter of its choice."""
 
 from __future__ import annotations
 

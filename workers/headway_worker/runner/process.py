@@ -29,7 +29,7 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a process ended: a code or a signal; `problem` if it never started or was lost sight of."""
+    """How a process ended: a code, a signal, or a `problem` if it never started or was lost."""
 
     code: int | None = None
     signal: int | None = None

@@ -15,7 +15,11 @@ from pathlib import Path
 from headway.errors import UnavailableError
 from headway_worker.runner.process import Process
 
-_PROGRAM = Path(__file__).with_name("launcher.py")
+_PACKAGES = str(Path(__file__).parents[2])
+_PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv[1]);"
+    "from headway_worker.runner.launcher import main; main(int(sys.argv[2]))"
+)
 _FRAME = struct.Struct("!I")
 
 
@@ -119,7 +123,7 @@ class Spawner:
             # Its own session, so that Ctrl-C in a terminal reaches the worker alone, and an
             # environment without the worker's tokens, which steps could read from /proc.
             self._launcher = subprocess.Popen(
-                [sys.executable, "-S", "-I", str(_PROGRAM), str(theirs.fileno())],
+                [sys.executable, "-S", "-I", "-c", _PROGRAM, _PACKAGES, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,

@@ -76,11 +76,11 @@ def _run() -> None:
         sa.Column("quarantine", sa.Text(), nullable=True),
         sa.CheckConstraint(
             _RUN_STATES,
-            name="run_state_ck",
+            name=op.f("run_state_ck"),
         ),
         sa.CheckConstraint(
             "verdict IS NULL OR verdict IN ('cancelled', 'failed', 'succeeded', 'timed_out')",
-            name="run_verdict_ck",
+            name=op.f("run_verdict_ck"),
         ),
         sa.PrimaryKeyConstraint("id", name="run_pk"),
         postgresql_with={"fillfactor": 80, "autovacuum_vacuum_scale_factor": 0.05},
@@ -119,7 +119,7 @@ def _step() -> None:
         sa.Column("error", Document(), nullable=True),
         sa.CheckConstraint(
             _STEP_STATES,
-            name="step_state_ck",
+            name=op.f("step_state_ck"),
         ),
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name="step_run_id_fk", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "key", name="step_pk"),
@@ -165,11 +165,11 @@ def _attempt() -> None:
         sa.Column("log_bytes", sa.BigInteger(), nullable=False),
         sa.CheckConstraint(
             _ATTEMPT_HELD,
-            name="attempt_held_ck",
+            name=op.f("attempt_held_ck"),
         ),
         sa.CheckConstraint(
             _ATTEMPT_STATES,
-            name="attempt_state_ck",
+            name=op.f("attempt_state_ck"),
         ),
         sa.ForeignKeyConstraint(
             ["run_id"], ["run.id"], name="attempt_run_id_fk", ondelete="CASCADE"
@@ -219,7 +219,7 @@ def _inbox() -> None:
         sa.Column("applied_at", Moment(), nullable=True),
         sa.Column("result", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "kind IN ('cancel', 'completion', 'retry', 'run')", name="inbox_kind_ck"
+            "kind IN ('cancel', 'completion', 'retry', 'run')", name=op.f("inbox_kind_ck")
         ),
         sa.PrimaryKeyConstraint("id", name="inbox_pk"),
         sa.UniqueConstraint("dedupe", name="inbox_dedupe_uq"),
@@ -308,7 +308,7 @@ def _pipeline() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
-        sa.CheckConstraint("version >= 0", name="pipeline_version_ck"),
+        sa.CheckConstraint("version >= 0", name=op.f("pipeline_version_ck")),
         sa.PrimaryKeyConstraint("team", "name", name="pipeline_pk"),
     )
 
@@ -353,7 +353,8 @@ def _token() -> None:
         sa.Column("revoked_at", Moment(), nullable=True),
         sa.Column("last_used_at", Moment(), nullable=True),
         sa.CheckConstraint(
-            "role IN ('admin', 'author', 'operator', 'viewer', 'worker')", name="token_role_ck"
+            "role IN ('admin', 'author', 'operator', 'viewer', 'worker')",
+            name=op.f("token_role_ck"),
         ),
         sa.PrimaryKeyConstraint("id", name="token_pk"),
         sa.UniqueConstraint("sha256", name="token_sha256_uq"),

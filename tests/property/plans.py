@@ -1,0 +1,49 @@
+"""Random plans: up to twelve steps of every rule, kind and limit."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import strategies as st
+
+from headway.plan.model import Kind, Plan, PlanStep, Retry, When
+from tests.unit.engine.building import plan, planned
+
+SECOND = timedelta(seconds=1)
+
+
+@st.composite
+def steps(draw: st.DrawFn, index: int, before: list[str], final: bool) -> PlanStep:
+    needs = (
+        draw(
+            st.lists(
+                st.sampled_from(before), unique=True, min_size=draw(st.integers(0, 1)), max_size=3
+            )
+        )
+        if before
+        else []
+    )
+    often = st.sampled_from([When.ALL_SUCCEEDED, When.ALL_DONE, When.ANY_FAILED])
+    return planned(
+        f"{'z' if final else 's'}{index}",
+        *needs,
+        when=draw(often | st.sampled_from(When)),
+        condition=draw(st.sampled_from([None, None, "x"])),
+        kind=draw(st.sampled_from([Kind.RUN, Kind.RUN, Kind.RUN, Kind.WAIT])),
+        retry=Retry(max=draw(st.integers(0, 2)), delay=4 * SECOND),
+        queue_timeout=draw(st.sampled_from([None, None, 20 * SECOND])),
+        final=final,
+        allow_failure=draw(st.sampled_from([False, False, True])),
+    )
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    made: list[PlanStep] = []
+    for final, most in ((False, 9), (True, 3)):
+        mine: list[str] = []
+        for _ in range(draw(st.integers(0 if final else 3, most))):
+            step = draw(steps(len(made), mine, final))
+            mine.append(step.key)
+            made.append(step)
+    return plan(*made, timeout=draw(st.sampled_from([None, None, 15 * SECOND])))

@@ -1,0 +1,53 @@
+"""The table of roles; each row is spelled, so that a change of it is seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from headway_coordinator.access.roles import ROLES, Action, Identity, allowed
+
+LOOK = {
+    "read_definitions",
+    "read_runs",
+    "read_logs",
+    "read_artifacts",
+    "read_queues",
+    "read_teams",
+    "make_ticket",
+}
+RUN = {"start_run", "cancel_run", "retry_run", "read_audit"}
+MANAGE = {"manage_tokens", "manage_teams"}
+EXPECTED = {
+    "viewer": LOOK,
+    "operator": LOOK | RUN,
+    "author": LOOK | RUN | {"apply"},
+    "admin": LOOK | RUN | {"apply"} | MANAGE,
+    "worker": {"work"},
+    "stranger": set(),
+}
+
+
+@pytest.mark.parametrize("role", EXPECTED)
+def test_a_role_may_do_exactly_this(role: str) -> None:
+    assert {str(action) for action in Action if allowed(role, action)} == EXPECTED[role]
+
+
+def test_every_role_is_expected() -> None:
+    assert set(ROLES) == set(EXPECTED) - {"stranger"}
+
+
+@pytest.mark.parametrize(
+    ("own", "object_of", "covered"),
+    [
+        (None, "risk", True),
+        (None, None, True),
+        ("risk", "risk", True),
+        ("risk", "risky", False),
+        ("risk", "", False),
+        ("risk", None, False),
+    ],
+)
+def test_a_scope_is_one_team_or_all(own: str | None, object_of: str | None, covered: bool) -> None:
+    identity = Identity("t1", "ann", own, "viewer", "f")
+    assert identity.covers(object_of) is covered
+    assert identity.teams == (None if own is None else [own])

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from headway_worker.roster import Roster
+from headway_worker.stop import Stop, StopReason
+
+
+def test_an_attempt_gets_one_slot_and_only_while_one_is_free() -> None:
+    roster = Roster(2)
+    assert roster.enter("a")
+    assert not roster.enter("a"), "it is here already"
+    assert roster.enter("b")
+    assert not roster.enter("c"), "no slot is free"
+    roster.leave("a")
+    assert roster.free() == 1
+    assert roster.enter("a")
+
+
+def test_only_won_claims_are_held() -> None:
+    roster = Roster(2)
+    roster.enter("a")
+    assert roster.held() == []
+    roster.hold("a", 7)
+    assert [(held.attempt, held.fence) for held in roster.held()] == [("a", 7)]
+    roster.release("a")
+    assert roster.held() == []
+    assert roster.free() == 1, "the slot is still taken"
+
+
+def test_a_stop_reaches_the_work_whenever_it_is_attached() -> None:
+    roster = Roster(1)
+    roster.enter("a")
+    stop = roster.hold("a", 1)
+    roster.stop("a", StopReason.CANCELLED, 5.0)
+    kills: list[float] = []
+    stop.attach(kills.append)
+    assert kills == [5.0]
+    roster.stop_all(StopReason.LEASE_EXPIRED, 1.0)
+    assert kills == [5.0, 1.0], "a quicker end goes through"
+    assert stop.reason is StopReason.CANCELLED, "the first reason holds"
+
+
+def test_a_slower_stop_and_one_after_the_end_change_nothing() -> None:
+    stop = Stop()
+    kills: list[float] = []
+    stop.attach(kills.append)
+    stop.request(StopReason.CANCELLED, 1.0)
+    stop.request(StopReason.PREEMPTED, 2.0)
+    stop.detach()
+    stop.request(StopReason.PREEMPTED, 0.0)
+    assert kills == [1.0]
+
+
+def test_stopping_what_is_not_here_is_nothing() -> None:
+    Roster(1).stop("a", StopReason.CANCELLED, 1.0)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from headway.clock import SystemClock
+from headway.errors import DefinitionError
+from headway_worker.command import load_settings
+from headway_worker.identity import StateFolder
+
+ENV = {
+    "HEADWAY_BROKER_URL": "redis://user:hush@broker:6379/0",
+    "HEADWAY_API_URL": "http://a:8080, http://b:8080",
+    "HEADWAY_TOKEN": "hw_hush",
+}
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENV.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWAY_SLOTS", "7")
+    assert load_settings({}).slots == 7
+    settings = load_settings({"slots": 2, "classes": ("small", "io")})
+    assert settings.slots == 2
+    assert settings.queues("analytics") == ["analytics.small", "analytics.io"]
+    assert settings.api_url == ("http://a:8080", "http://b:8080")
+
+
+def test_shown_settings_hold_no_secret() -> None:
+    shown = json.dumps(load_settings({}).redacted())
+    assert "hush" not in shown
+    assert "broker:6379" in shown
+
+
+def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HEADWAY_TOKEN")
+    with pytest.raises(DefinitionError, match="HEADWAY_TOKEN"):
+        load_settings({})
+
+
+def test_workers_beside_each_other_have_folders_and_names_of_their_own(tmp_path: Path) -> None:
+    clock = SystemClock()
+    first, second = StateFolder.open(tmp_path), StateFolder.open(tmp_path)
+    one, two = first.identity(clock), second.identity(clock)
+    assert (first.path.name, second.path.name) == ("worker-0", "worker-1")
+    assert one.worker != two.worker
+    first.close()
+    again = StateFolder.open(tmp_path)
+    back = again.identity(clock)
+    assert back.worker == one.worker, "the name stays with the folder"
+    assert back.boot != one.boot
+    again.close()
+    second.close()
