@@ -8,7 +8,7 @@ from datetime import timedelta
 def exponential(attempt: int, *, base: timedelta, cap: timedelta) -> timedelta:
     """Return `base` doubled for every attempt after the first (counted from 1), at most `cap`."""
     # The exponent is bounded so that a step that failed a thousand times cannot overflow.
-    return min(cap, base * (2 ** min(max(attempt, 1) - 1, 30)))
+    return min(cap, base * (1 << min(max(attempt, 1) - 1, 30)))
 
 
 def jittered(delay: timedelta, fraction: float) -> timedelta:

@@ -12,6 +12,7 @@ from places import given, read_rows
 
 WIDTH, HEIGHT = 720, 320
 LEFT, RIGHT, TOP, BOTTOM = 56, 24, 16, 36
+LABELLED = (7, 1)
 SIGNS = {"celsius": "°C", "fahrenheit": "°F"}
 
 
@@ -87,11 +88,12 @@ def grid_line(scale: Scale, value: int, sign: str) -> str:
 
 
 def city_line(scale: Scale, number: int, city: str, means: list[float]) -> list[str]:
-    """Return a city's line and its name beside the month of July."""
+    """Return a city's line, and its name above a month in which the lines are apart."""
     points = " ".join(
         f"{scale.x(month):.1f},{scale.y(mean):.1f}" for month, mean in enumerate(means)
     )
-    place = f'x="{scale.x(6):.1f}" y="{scale.y(means[6]) - 10:.1f}"'
+    month = LABELLED[number % len(LABELLED)]
+    place = f'x="{scale.x(month):.1f}" y="{scale.y(means[month]) - 12:.1f}"'
     return [
         f'<polyline class="city{number}" points="{points}"/>',
         f'<text class="label" {place} text-anchor="middle">{escape(city)}</text>',

@@ -19,7 +19,7 @@ _NUDGE = "nudge"
 
 
 class Broker:
-    """Implements `Doorbell`. `next_publish` names what befalls the next publish that has content."""
+    """Implements `Doorbell`. `next_publish` names what befalls the next publish."""
 
     def __init__(self, tell: Callable[[str], None], name: Callable[[str], str]) -> None:
         self._tell = tell

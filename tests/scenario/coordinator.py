@@ -1,4 +1,4 @@
-"""A coordinator of the simulated cluster: the real loops, without threads, on a clock of its own."""
+"""A coordinator of the simulated cluster: the real loops without threads, on its own clock."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ import json
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 from headway.expressions.durations import parse_duration
@@ -140,14 +139,22 @@ class Stage:
         """End an attempt; its completion goes by `queue`, `http`, `both`, or stays (`none`)."""
         outputs = {key: json.loads(value) for key, value in said.items() if key != "reason"}
         attempt, _, _ = self.world.attempt(name)
-        told: dict[str, Any] = {"outcome": outcome, "outputs": outputs, "reason": said.get("reason")}
+        told: dict[str, Any] = {
+            "outcome": outcome,
+            "outputs": outputs,
+            "reason": said.get("reason"),
+        }
         sealed = self.world.workers[worker].complete(attempt, told, self.world.clock.now())
         self._send(sealed, via)
 
     def do_send(self, worker: str, name: str, via: str = "queue", mac: str | None = None) -> None:
         """Send the completion that the worker still keeps, once more or forged."""
         attempt, _, _ = self.world.attempt(name)
-        sealed = self.world.workers[worker].unacknowledged[attempt][1]
+        kept = self.world.workers[worker].unacknowledged.get(attempt)
+        if kept is None:
+            self.world.tell(f"{worker} has it no more")
+            return
+        sealed = kept[1]
         if mac is not None:
             sealed = Sealed(body=sealed.body, mac=mac * 64)
         self._send(sealed, via)
@@ -291,5 +298,3 @@ class Stage:
             if key == "body":
                 value = {k: v for k, v in value.items() if v}
             self.world.tell(f"{key}: {json.dumps(value)}")
-
-

@@ -124,7 +124,9 @@ class Worker:
         """End the attempt here and return its completion, kept until it is acknowledged."""
         holding = self.running.pop(attempt)
         outcome = Outcome(said["outcome"])
-        error = None if outcome is Outcome.SUCCEEDED else StepError(code="failed", message="said so")
+        error = (
+            None if outcome is Outcome.SUCCEEDED else StepError(code="failed", message="said so")
+        )
         completion = Completion(
             attempt=attempt,
             fence=holding.fence,

@@ -220,7 +220,9 @@ class World:
         self.out += published
 
     def tell_audit(self) -> None:
-        for row in self.rows("SELECT * FROM audit WHERE id > :last ORDER BY id", last=self._audited):
+        for row in self.rows(
+            "SELECT * FROM audit WHERE id > :last ORDER BY id", last=self._audited
+        ):
             self._audited = row["id"]
             self.tell(audit_line(row, self))
 

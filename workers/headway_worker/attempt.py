@@ -84,6 +84,10 @@ class Attempts:
 
     def handle(self, dispatch: Dispatch) -> None:
         """Run the dispatched attempt if its claim is won; return once its report is on disk."""
+        if self._ports.spool.get(dispatch.attempt) is not None:
+            # A claim is answered the same again until the coordinator has applied the end.
+            _log.info("dispatch_dropped", attempt=dispatch.attempt)
+            return
         if self._ports.spool.is_full():
             _log.error("claim_refused_here", attempt=dispatch.attempt, code="spool_full")
             return

@@ -110,6 +110,8 @@ class Spool:
                 if segment.fd >= 0:
                     os.close(segment.fd)
                     segment.fd = -1
+                if not segment.live:
+                    segment.path.unlink(missing_ok=True)
 
     def _write(self, batch: Sequence[Entry]) -> list[bool]:
         segment: _Segment | None = None

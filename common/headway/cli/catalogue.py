@@ -95,6 +95,6 @@ _ENDING = (
     "  --show-completion     Show the completion script of this shell.",
     "  -h, --help            Show this text; `headway COMMAND --help` tells more.",
     "",
-    "With --json a command prints one JSON document. It talks to HEADWAY_API_URL with HEADWAY_TOKEN,",
-    "or to the stack that `headway up` started in this folder.",
+    "With --json a command prints one JSON document. HEADWAY_API_URL and HEADWAY_TOKEN say where",
+    "it asks and as whom; without them it asks the stack that `headway up` started here.",
 )

@@ -136,6 +136,11 @@ class Batch:
         except DefectError as defect:
             self.set_aside(incoming.run, defect)
             return "quarantined"
+        except Exception as error:  # one run's surprise must not stop the others
+            story = {"event": repr(event)[:2000]}
+            surprise = DefectError("unexpected", f"{type(error).__name__}: {error}", story)
+            self.set_aside(incoming.run, surprise)
+            return "quarantined"
         if decision.ignored is None:
             if incoming.actor != "coordinator":
                 touched.actors.append(incoming.actor)

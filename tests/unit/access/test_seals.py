@@ -33,7 +33,7 @@ def test_a_ticket_is_no_session_nor_the_other_way_round() -> None:
 
 
 def test_nothing_of_a_statement_can_be_changed() -> None:
-    text, ends = seals.issue(KEY, "session", NAME, NOW)
+    text, _ = seals.issue(KEY, "session", NAME, NOW)
     name, end, mac = text.split(".")
     other = fingerprint("hw_y")
     for forged in [

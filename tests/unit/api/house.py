@@ -85,9 +85,7 @@ class House:
             heartbeat=timedelta(seconds=3),
         )
         self.app = create_app(self.services, page_routes(self.services))
-        self.client = TestClient(
-            self.app, raise_server_exceptions=False, follow_redirects=False
-        )
+        self.client = TestClient(self.app, raise_server_exceptions=False, follow_redirects=False)
         self.bell = Bell()
         self._advancer = self._leader()
         self._tokens: dict[tuple[str, str | None], str] = {}
@@ -166,9 +164,7 @@ class House:
             resolver=Resolver(Wishes()),
             plans=Plans(self.storage.definitions),
             doorbell=self.bell,
-            capacity=CapacityView(
-                self.clock, live_within=timedelta(hours=1), refresh=timedelta()
-            ),
+            capacity=CapacityView(self.clock, live_within=timedelta(hours=1), refresh=timedelta()),
             clock=self.clock,
             claim_within=timedelta(seconds=10),
         )

@@ -176,7 +176,7 @@ def test_an_unclaimed_attempt_cannot_be_reported(house: House) -> None:
 def test_a_malformed_completion_is_refused_by_name(house: House) -> None:
     house.running()
     won = house.won("extract")
-    body = '{"attempt": "%s", "more": 1}' % won.dispatch.attempt
+    body = f'{{"attempt": "{won.dispatch.attempt}", "more": 1}}'
     mac = seal(body.encode(), won.token)
     assert report(house, {"body": body, "mac": mac}).refused == {won.dispatch.attempt: "malformed"}
     assert report(house, {"body": "[" * 50_000, "mac": mac}) == Received()
@@ -258,9 +258,7 @@ def test_all_logs_together_name_their_step_on_each_line(house: House) -> None:
     won = house.won("extract")
     house.log(won, b"a\nb", 0)
     house.log(won, b"c\r50%\rd\nend", 3)
-    assert read(house, run).content == (
-        b"extract | a\nextract | bc\r50%\rd\nextract | end\n"
-    )
+    assert read(house, run).content == (b"extract | a\nextract | bc\r50%\rd\nextract | end\n")
     assert read(house, run, offset=3).status_code == 422
     assert read(house, run, step="nowhere").status_code == 404
     assert read(house, run, step="extract", attempt=2).status_code == 404

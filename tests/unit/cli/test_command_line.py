@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -165,3 +166,18 @@ def test_a_plug_in_adds_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     own = find("runs")
     assert own is not None
     assert own.target == "headway.cli.runs:register"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("headway ru", ["run", "runs"]), ("headway runs sh", ["show"])]
+)
+def test_completion(typed: str, offered: list[str]) -> None:
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = subprocess.run(
+        [sys.executable, "-c", "from headway.cli.main import main; main()"],
+        env={**os.environ, "_HEADWAY_COMPLETE": "complete_bash", **words},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == offered, done.stderr

@@ -89,7 +89,11 @@ class Double:
         if kind not in body:
             body[kind] = more.pop("do", "true")
         defaults: dict[str, Any] = {
-            "run": "run1", "pipeline": "daily", "team": self.team, "step": "s", "no": 1,
+            "run": "run1",
+            "pipeline": "daily",
+            "team": self.team,
+            "step": "s",
+            "no": 1,
             "digest": "d1",
         }
         work = Work(kind=kind, body=body, **(defaults | more))
@@ -101,8 +105,11 @@ class Double:
         """Record a completion as the leader would; return its attempt."""
         completion = parse(Completion, sealed.body)
         token = completion_token(
-            KEY, attempt=completion.attempt, fence=completion.fence,
-            worker=completion.worker, boot=completion.boot,
+            KEY,
+            attempt=completion.attempt,
+            fence=completion.fence,
+            worker=completion.worker,
+            boot=completion.boot,
         )
         assert is_sealed(sealed.body.encode(), sealed.mac, token), "a wrong MAC"
         with self.lock:
@@ -113,7 +120,9 @@ class Double:
     def register(self, message: Register) -> Message:
         self.boots.append(message)
         return Registered(
-            team=self.team, lease_ms=self.lease_ms, heartbeat_ms=self.heartbeat_ms,
+            team=self.team,
+            lease_ms=self.lease_ms,
+            heartbeat_ms=self.heartbeat_ms,
             server_now=datetime.now(UTC),
         )
 
