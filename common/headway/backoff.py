@@ -7,8 +7,11 @@ from datetime import timedelta
 
 def exponential(attempt: int, *, base: timedelta, cap: timedelta) -> timedelta:
     """Return `base` doubled for every attempt after the first (counted from 1), at most `cap`."""
-    # The exponent is bounded so that a step that failed a thousand times cannot overflow.
-    return min(cap, base * (1 << min(max(attempt, 1) - 1, 30)))
+    doublings = min(max(attempt, 1) - 1, 30)
+    # Compared before it is multiplied: the product of a long base and many tries has no timedelta.
+    if base > timedelta() and cap / base <= 1 << doublings:
+        return cap
+    return min(cap, base * (1 << doublings))
 
 
 def jittered(delay: timedelta, fraction: float) -> timedelta:

@@ -1,4 +1,4 @@
-"""The API behind a real HTTP server: bodies without a length, downloads, and a stream that follows."""
+"""The API behind a real HTTP server: bodies without a length, downloads, a stream that follows."""
 
 from __future__ import annotations
 

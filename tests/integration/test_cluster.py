@@ -276,8 +276,10 @@ def test_garbage_and_forgeries_on_the_event_queue_change_nothing(cluster: Cluste
         "started_at": "2026-01-01T00:00:00Z",
         "finished_at": "2026-01-01T00:00:00Z",
     }
-    bodies = ["", "{", "[" * 5000, "null", '{"nudge": []}', json.dumps({"body": "{}", "mac": "0"})]
-    bodies.append(json.dumps({"body": json.dumps(forged), "mac": "0" * 64}))
+    sealed = {"body": json.dumps(forged), "mac": "0" * 64}
+    bodies = ["", "{", "[" * 5000, "null", '{"nudge": []}', json.dumps(sealed)]
+    bodies.append(json.dumps({"completions": [{"body": "{}", "mac": "0" * 64}]}))
+    bodies.append(json.dumps({"completions": [sealed]}))
     with Connection(cluster.broker_url, transport_options={"ack_emulation": False}) as connection:
         producer = connection.Producer()
         for body in bodies:

@@ -42,6 +42,7 @@ from headway_coordinator.engine.model import (
     Decision,
     Live,
     RunMoved,
+    Step,
     StepMoved,
     StopAttempts,
 )
@@ -262,14 +263,23 @@ class EngineMachine(RuleBasedStateMachine):
                     assert self.live.pop(change.attempt)
                 case StepMoved(before):
                     assert reopening or not before.terminal, f"{before.key} had ended"
+                    self._moved(event, before)
                 case RunMoved(before):
                     assert reopening or before.status not in RUN_TERMINAL
         if isinstance(event, Withdrawn) and decision.ignored is None:
             del self.live[event.attempt]
         self._note_effects(decision)
 
+    def _moved(self, event: Event | None, before: Step) -> None:
+        if isinstance(event, Due) and event.step == before.key:
+            assert before.due_at is not None
+            assert before.due_at <= self.run.now
+        if isinstance(event, RetryRequested) and before.status is StepStatus.SUCCEEDED:
+            assert self.run.state.plan.by_key[before.key].final
+
     def _made(self, made: AttemptMade) -> None:
         planned = self.run.state.plan.by_key[made.step]
+        assert planned.final or self.run.state.run.status is RunStatus.RUNNING
         assert made.step not in self.live.values()
         assert made.no == made.fence == self.numbers.get(made.step, 0) + 1
         self.numbers[made.step] = made.no

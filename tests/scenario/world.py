@@ -120,7 +120,7 @@ class World:
     # --- workers ---------------------------------------------------------------------------------
 
     def add_worker(self, name: str, slots: int, classes: list[str]) -> None:
-        worker = Worker(name, self.api, KEY, slots, classes)  # type: ignore[arg-type]
+        worker = Worker(name, self.api, KEY, slots, classes)
         worker.register()
         worker.beat_at = self.clock.monotonic()
         self.workers[name] = worker
@@ -149,7 +149,7 @@ class World:
             self.tell("HTTP: no answer")
             return
         try:
-            received = record_completions(self.api, KEY, TEAM, [sealed])  # type: ignore[arg-type]
+            received = record_completions(self.api, KEY, TEAM, [sealed])
         except HeadwayError as error:
             self.tell(f"HTTP: no answer ({error.code})")
             return

@@ -182,7 +182,7 @@ class Worker:
         lease, interval = registered.lease_ms / 1000, registered.heartbeat_ms / 1000
         self._reporter = Reporter(
             self._spool,
-            EventQueue(settings.broker_url),
+            EventQueue(settings.broker_url, identity.boot),
             self._api(),
             clock,
             # A whole heartbeat must have had the chance to acknowledge what the broker carried.

@@ -72,6 +72,8 @@ class Gate:
         limit = body_limit(scope["path"])
         refusal = refusal or _too_large(headers, limit)
         if refusal is not None:
+            if scope["method"] not in ("GET", "HEAD"):
+                refusal.headers["Connection"] = "close"  # its body is not read
             await refusal(scope, receive, guarded)
             return
         await self._app(scope, _counted(receive, limit), guarded)

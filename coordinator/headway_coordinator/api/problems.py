@@ -89,6 +89,8 @@ def problem(
         extra.setdefault("Retry-After", _RETRY_AFTER[status])
     if status == 401:
         extra["WWW-Authenticate"] = "Bearer"
+    if status == 413:
+        extra["Connection"] = "close"  # or the rest of the body would be read to its end
     return Response(json_bytes(body), status, extra, media_type="application/problem+json")
 
 

@@ -6,6 +6,7 @@ evaluator, which may fail or be killed without harm to the caller. Never inside 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from headway.expressions import (
 )
 from headway.expressions.durations import parse_duration
 from headway.plan.model import Kind, Plan, PlanStep
+from headway.protocol.messages import ArtifactRef
 from headway_coordinator.engine.events import Admitted, Decided, Deferred, Unresolvable
 from headway_coordinator.engine.model import RunState
 
@@ -68,7 +70,7 @@ class Resolver:
         try:
             body = self._resolve(state, planned.body["wait"])
             return Deferred(planned.key, wake_time(body, now))
-        except (ExpressionError, ValueError) as error:
+        except (ExpressionError, ValueError, OverflowError) as error:
             return Unresolvable(planned.key, f"wait: {error}")
 
     def _work(self, state: RunState, planned: PlanStep) -> dict[str, Any]:
@@ -132,15 +134,20 @@ def wake_time(body: Any, now: datetime) -> datetime:
 
 def env_text(value: Any) -> str:
     """Return a value as an environment variable holds it: strings bare, all else as JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # whole numbers over 64 bits
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _refs(name: str, value: Any) -> list[Any]:
-    if not isinstance(value, list) or not all(
-        isinstance(v, Mapping) and "sha256" in v for v in value
-    ):
-        raise ExpressionError(f"inputs.{name}: expected the artifacts of a step")
-    return [{k: ref[k] for k in ("path", "sha256", "size")} for ref in value]
+    """Return artifact references. They are checked here: a wrong one must not reach a claim."""
+    try:
+        return [ArtifactRef.model_validate(ref).model_dump() for ref in value]
+    except (TypeError, ValueError):
+        raise ExpressionError(f"inputs.{name}: expected the artifacts of a step") from None
 
 
 def _milliseconds(duration: timedelta | None) -> int | None:

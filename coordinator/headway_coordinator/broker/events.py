@@ -18,7 +18,9 @@ from kombu import Connection, Consumer, Queue
 from headway.broker_options import declaration, transport_options
 from headway.protocol.messages import (
     COMPLETION_LIMIT_BYTES,
+    REQUEST_LIMIT_BYTES,
     Completion,
+    CompletionBatch,
     MessageError,
     Sealed,
     parse,
@@ -31,7 +33,7 @@ from headway_coordinator.application.requests import finished
 log = structlog.get_logger("headway.events")
 
 _PREFETCH = 500
-_ENVELOPE_LIMIT_BYTES = 2 * COMPLETION_LIMIT_BYTES
+_ENVELOPE_LIMIT_BYTES = 2 * REQUEST_LIMIT_BYTES
 
 
 class EventConsumer:
@@ -112,19 +114,28 @@ class EventConsumer:
             self._nudge()
             return
         try:
-            completion = self._opened(body)
+            batch = parse(CompletionBatch, body, limit=_ENVELOPE_LIMIT_BYTES)
         except MessageError as error:
             message.ack()
             self._refuse(str(error))
             return
-        self._deliver(
-            Incoming(completion.run, finished(completion), ticket=message, worker=completion.worker)
-        )
+        opened = [c for sealed in batch.completions if (c := self._opened(sealed)) is not None]
+        if not opened:
+            message.ack()
+        # The message is acknowledged with its last completion: all of them are recorded by then.
+        for completion in opened:
+            ticket = message if completion is opened[-1] else None
+            event = finished(completion)
+            self._deliver(Incoming(completion.run, event, ticket=ticket, worker=completion.worker))
 
-    def _opened(self, body: bytes) -> Completion:
-        sealed = parse(Sealed, body, limit=_ENVELOPE_LIMIT_BYTES)
+    def _opened(self, sealed: Sealed) -> Completion | None:
+        """Return the completion if it is well formed and its MAC is the claim winner's."""
         inner = sealed.body.encode()
-        completion = parse(Completion, inner, limit=COMPLETION_LIMIT_BYTES)
+        try:
+            completion = parse(Completion, inner, limit=COMPLETION_LIMIT_BYTES)
+        except MessageError as error:
+            self._refuse(str(error))
+            return None
         token = completion_token(
             self._key,
             attempt=completion.attempt,
@@ -132,9 +143,10 @@ class EventConsumer:
             worker=completion.worker,
             boot=completion.boot,
         )
-        if not is_sealed(inner, sealed.mac, token):
-            raise MessageError("forged: the MAC is not the claim winner's")
-        return completion
+        if is_sealed(inner, sealed.mac, token):
+            return completion
+        self._refuse("forged: the MAC is not the claim winner's")
+        return None
 
     def _refuse(self, why: str) -> None:
         kind = why.split(":", 1)[0]

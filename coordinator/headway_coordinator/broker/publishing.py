@@ -1,29 +1,33 @@
 """Publishes dispatches and nudges from a thread of its own behind a bounded buffer.
 
 A full buffer or a broker that is away drops doorbells: the rows stay unclaimed and the sweep finds
-them. Messages have the shape of Celery's message protocol 2, so that any Celery worker and Flower
-understand them: https://docs.celeryq.dev/en/stable/internals/protocol.html
+them.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Iterable
-from typing import Any
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
 
 import structlog
 from kombu import Connection, Producer
 
-from headway.broker_options import transport_options
+from headway.broker_options import is_redis, transport_options
+from headway.protocol.envelope import (
+    redis_json,
+    redis_task,
+    task_arguments,
+    task_headers,
+    task_id,
+)
 from headway.protocol.messages import Dispatch
-from headway.protocol.queues import EVENTS, TASK
+from headway.protocol.queues import EVENTS
 
 log = structlog.get_logger("headway.publisher")
 
 _BUFFER = 20_000
 _BATCH = 200
-_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 _NUDGE = '{"nudge":1}'
 
 
@@ -37,7 +41,6 @@ class Publisher:
         self._wake = threading.Condition()
         self._stopping = False
         self._connection: Connection | None = None
-        self._producer: Producer | None = None
         self.published = 0
         self.dropped = 0
         self.failures = 0
@@ -80,14 +83,13 @@ class Publisher:
         self._discard()
 
     def _send(self, batch: list[Dispatch | None]) -> None:
+        dispatches = [d for d in batch if d is not None]
         try:
-            producer = self._connected()
-            with producer.batch(max_size=_BATCH):
-                for dispatch in batch:
-                    if dispatch is None:
-                        _publish_nudge(producer)
-                    else:
-                        _publish(producer, dispatch)
+            connection = self._connected()
+            if is_redis(self._url):
+                _push(connection, dispatches, nudge=None in batch)
+            else:
+                _publish(connection, dispatches, nudge=None in batch)
             self.published += len(batch)
         except Exception as error:  # the transports raise whatever their libraries do
             self.failures += 1
@@ -96,17 +98,16 @@ class Publisher:
             # for the next message's, so that nothing of this connection is used again.
             self._discard()
 
-    def _connected(self) -> Producer:
-        if self._producer is None:
+    def _connected(self) -> Connection:
+        if self._connection is None:
             options = transport_options(self._url)
             self._connection = Connection(
                 self._url, transport_options=options, connect_timeout=5, heartbeat=0
             )
-            self._producer = Producer(self._connection.default_channel, auto_declare=False)
-        return self._producer
+        return self._connection
 
     def _discard(self) -> None:
-        connection, self._connection, self._producer = self._connection, None, None
+        connection, self._connection = self._connection, None
         if connection is not None:
             try:
                 connection.release()
@@ -114,41 +115,39 @@ class Publisher:
                 log.debug("release_failed", error=str(error))
 
 
-def _publish_nudge(producer: Producer) -> None:
-    producer.publish(
-        _NUDGE,
-        exchange="",
-        routing_key=EVENTS,
-        content_type="application/json",
-        content_encoding="utf-8",
-        retry=False,
-    )
+def _push(connection: Connection, dispatches: Sequence[Dispatch], *, nudge: bool) -> None:
+    """Push all messages in one round trip, one command a queue."""
+    queues: dict[str, list[bytes]] = defaultdict(list)
+    for dispatch in dispatches:
+        queues[dispatch.queue].append(redis_task(dispatch))
+    if nudge:
+        queues[EVENTS].append(redis_json(_NUDGE, EVENTS, "nudge"))
+    with connection.default_channel.client.pipeline(transaction=False) as pipe:
+        for queue, messages in queues.items():
+            pipe.lpush(queue, *messages)
+        pipe.execute()
 
 
-def _publish(producer: Producer, dispatch: Dispatch) -> None:
-    id = f"{dispatch.attempt}.{dispatch.dispatch_no}"
-    headers: dict[str, Any] = {
-        "lang": "py",
-        "task": TASK,
-        "id": id,
-        "root_id": id,
-        "parent_id": None,
-        "group": None,
-        "retries": 0,
-        "eta": None,
-        "expires": None,
-        "timelimit": [None, None],
-        "argsrepr": dispatch.attempt,
-        "kwargsrepr": "{}",
-        "ignore_result": True,
-    }
-    producer.publish(
-        [[dispatch.model_dump()], {}, _EMBED],
-        exchange="",
-        routing_key=dispatch.queue,
-        serializer="json",
-        headers=headers,
-        correlation_id=id,
-        delivery_mode=2,
-        retry=False,
-    )
+def _publish(connection: Connection, dispatches: Sequence[Dispatch], *, nudge: bool) -> None:
+    """Publish through kombu, one by one."""
+    producer = Producer(connection.default_channel, auto_declare=False)
+    for dispatch in dispatches:
+        producer.publish(
+            task_arguments(dispatch),
+            exchange="",
+            routing_key=dispatch.queue,
+            serializer="json",
+            headers=task_headers(dispatch),
+            correlation_id=task_id(dispatch),
+            delivery_mode=2,
+            retry=False,
+        )
+    if nudge:
+        producer.publish(
+            _NUDGE,
+            exchange="",
+            routing_key=EVENTS,
+            content_type="application/json",
+            content_encoding="utf-8",
+            retry=False,
+        )

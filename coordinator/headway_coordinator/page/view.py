@@ -20,6 +20,7 @@ from headway_coordinator.page.words import (
 )
 
 STEPS_SHOWN = 500
+_BLOCKERS_SHOWN = 4
 _CALM = {"succeeded", "skipped", "pending"}
 _STUCK = ("no_leader", "broker_down", "no_worker", "approval", "paused")
 _NOT_RUN = ("pending", "skipped", "upstream_failed", "cancelled")
@@ -233,7 +234,9 @@ def _why(
     last: Mapping[str, Any] | None,
     blockers: Sequence[Mapping[str, Any]],
 ) -> tuple[str, ...]:
-    lines = [one_line(blocker["message"]) for blocker in blockers[:10]]
+    lines = [one_line(blocker["message"]) for blocker in blockers[:_BLOCKERS_SHOWN]]
+    if len(blockers) > _BLOCKERS_SHOWN:
+        lines.append(f"and {len(blockers) - _BLOCKERS_SHOWN} more")
     error = step.get("error") or (last or {}).get("error")
     if error and step["state"] in ("failed", "retry_wait", "running", "cancelled"):
         lines.append(one_line(error.get("message") or error.get("code") or ""))

@@ -74,6 +74,7 @@ def test_a_very_short_timeout_is_still_one() -> None:
         (7, "7"),
         (1.5, "1.5"),
         (True, "true"),
+        (2**70, "1180591620717411303424"),
         (None, "null"),
         ([1, "a"], '[1,"a"]'),
         ({"k": "ü"}, '{"k":"ü"}'),
@@ -116,8 +117,13 @@ def test_inputs_are_references_and_leave_the_body() -> None:
     assert "inputs" not in given["body"]
 
 
-def test_inputs_that_are_no_artifacts_fail_the_step() -> None:
-    made = state(step("a"), step("b", "a", inputs={"raw": "${{ steps.a.outputs.n }}"}), a={"n": 1})
+@pytest.mark.parametrize(
+    "value",
+    [1, "text", [1], [{"sha256": "0" * 64}], [{**PART, "sha256": "x"}], [{**PART, "size": -1}]],
+)
+def test_inputs_that_are_no_artifacts_fail_the_step(value: Any) -> None:
+    reads = step("b", "a", inputs={"raw": "${{ steps.a.outputs.v }}"})
+    made = state(step("a"), reads, a={"v": value})
     answer = Resolver(Counting()).admission(made, made.plan.by_key["b"], QUEUE)
     assert answer == Unresolvable("b", "inputs.raw: expected the artifacts of a step")
 
@@ -190,9 +196,9 @@ def test_a_wait_that_makes_no_sense_fails_its_step(body: Any) -> None:
     assert answer.message.startswith("wait: ")
 
 
-@pytest.mark.parametrize("until", ["9999-12-31T23:59:59-14:00"])
-def test_a_wait_beyond_the_end_of_time_fails_its_step(until: str) -> None:
-    made = state(replace(planned("a", kind=Kind.WAIT), body={"wait": {"until": until}}))
+@pytest.mark.parametrize("body", [{"until": "9999-12-31T23:59:59-14:00"}, {"for": 1e15}])
+def test_a_wait_beyond_the_end_of_time_fails_its_step(body: Any) -> None:
+    made = state(replace(planned("a", kind=Kind.WAIT), body={"wait": body}))
     answer = Resolver(Counting()).wake(made, made.plan.by_key["a"], START)
     assert isinstance(answer, Unresolvable)
 

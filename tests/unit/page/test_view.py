@@ -195,6 +195,12 @@ def test_a_row_tells_why() -> None:
     assert rows[4].log is None
 
 
+def test_of_many_blockers_the_nearest_are_named() -> None:
+    blockers = {"e": [blocker("upstream", f"needs s{i}") for i in range(40)]}
+    [row] = view(run("running", step("e", "pending")), blockers=blockers).rows
+    assert row.why == ("needs s0", "needs s1", "needs s2", "needs s3", "and 36 more")
+
+
 def test_waiting_is_drawn_apart_from_running() -> None:
     attempts = [
         attempt(1, "failed", queued_at=at(10), started_at=at(20), finished_at=at(40)),

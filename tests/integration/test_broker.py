@@ -1,0 +1,214 @@
+"""The coordinator's side of a real broker: doorbells, events, and a look at its data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from kombu import Connection, Queue
+
+from headway.broker_options import declaration, transport_options
+from headway.protocol.envelope import redis_json
+from headway.protocol.messages import Completion, Dispatch, Outcome, Sealed
+from headway.protocol.proof import completion_token, seal
+from headway.protocol.queues import CANARY, EVENTS
+from headway_coordinator.application.batch import Incoming
+from headway_coordinator.broker.events import EventConsumer
+from headway_coordinator.broker.publishing import Publisher
+from headway_coordinator.broker.watching import BrokerWatch
+from headway_coordinator.engine.events import Finished
+from tests.servers.waiting import wait_until
+
+KEY = b"a key for these tests"
+
+
+def dispatch(no: int = 1) -> Dispatch:
+    return Dispatch(
+        team="demo",
+        run="r",
+        step="a",
+        attempt=f"r-0-{no}",
+        fence=no,
+        dispatch_no=1,
+        queue="demo.default",
+    )
+
+
+def completion(**changed: Any) -> Completion:
+    facts: dict[str, Any] = {
+        "attempt": "r-0-1",
+        "fence": 1,
+        "run": "r",
+        "step": "a",
+        "worker": "w",
+        "boot": "b",
+        "seq": 1,
+        "outcome": Outcome.SUCCEEDED,
+        "started_at": "2026-01-01T00:00:00Z",
+        "finished_at": "2026-01-01T00:00:01Z",
+    }
+    return Completion.model_validate({**facts, **changed})
+
+
+def sealed(message: Completion, key: bytes = KEY) -> Sealed:
+    body = message.model_dump_json()
+    token = completion_token(
+        key,
+        attempt=message.attempt,
+        fence=message.fence,
+        worker=message.worker,
+        boot=message.boot,
+    )
+    return Sealed(body=body, mac=seal(body.encode(), token))
+
+
+def batch(*messages: Sealed) -> str:
+    return json.dumps({"completions": [m.model_dump() for m in messages]})
+
+
+class Listener:
+    """An event consumer with what it delivered and refused."""
+
+    def __init__(self, url: str) -> None:
+        self.delivered: list[Incoming] = []
+        self.refused: list[str] = []
+        self.nudges = 0
+        self.consumer = EventConsumer(
+            url,
+            key=KEY,
+            deliver=self.delivered.append,
+            nudge=self._nudged,
+            refused=self.refused.append,
+        )
+
+    def _nudged(self) -> None:
+        self.nudges += 1
+
+
+@pytest.fixture
+def listener(redis_database: str) -> Iterator[Listener]:
+    made = Listener(redis_database)
+    made.consumer.start()
+    yield made
+    made.consumer.stop()
+
+
+@pytest.fixture
+def publisher(redis_database: str) -> Iterator[Publisher]:
+    made = Publisher(redis_database, "test")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(redis_database: str) -> Iterator[redis.Redis]:
+    made = redis.Redis.from_url(redis_database)
+    yield made
+    made.close()
+
+
+def test_a_dispatch_is_a_task_message_that_celery_understands(
+    publisher: Publisher, redis_database: str
+) -> None:
+    publisher.publish([dispatch(1), dispatch(2)])
+    app = Celery(broker=redis_database, set_as_current=False)
+    received: list[Any] = []
+    options = transport_options(redis_database)
+    with Connection(redis_database, transport_options=options) as connection:
+        queue = Queue(**declaration("demo.default"))
+        with app.amqp.TaskConsumer(connection.channel(), queues=[queue]) as consumer:
+            consumer.on_message = received.append
+
+            def both() -> bool:
+                connection.drain_events(timeout=5)
+                return len(received) == 2
+
+            wait_until(both, what="both messages")
+    assert [m.headers["task"] for m in received] == ["headway.execute"] * 2
+    args, kwargs, _ = received[0].decode()
+    assert Dispatch.model_validate(args[0]) == dispatch(1)
+    assert kwargs == {}
+    assert received[0].headers["id"] == "r-0-1.1"
+
+
+def test_a_message_without_secrets_stays_under_a_kilobyte_of_body() -> None:
+    long = dispatch().model_copy(update={"team": "t" * 63, "step": "s" * 63, "run": "r" * 26})
+    assert len(long.model_dump_json()) < 1024
+
+
+def test_a_publisher_without_a_broker_neither_raises_nor_blocks() -> None:
+    publisher = Publisher("redis://127.0.0.1:1/0", "test")
+    publisher.publish([dispatch()])
+    wait_until(lambda: publisher.failures == 1, what="the failed publish")
+    publisher.publish([dispatch()])
+    publisher.close()
+    assert publisher.published == 0
+
+
+def test_sealed_completions_are_delivered_and_the_last_carries_the_message(
+    listener: Listener, client: redis.Redis
+) -> None:
+    text = batch(sealed(completion()), sealed(completion(attempt="r-1-1", outcome="failed")))
+    client.lpush(EVENTS, redis_json(text, EVENTS, "1"))
+    wait_until(lambda: len(listener.delivered) == 2, what="both completions")
+    first, second = listener.delivered
+    assert isinstance(first.event, Finished)
+    assert (first.event.attempt, first.event.outcome, first.worker) == ("r-0-1", "succeeded", "w")
+    assert first.ticket is None
+    assert second.ticket is not None
+    assert listener.refused == []
+
+
+def test_what_is_forged_or_garbage_is_refused_and_the_loop_goes_on(
+    listener: Listener, client: redis.Redis
+) -> None:
+    forged = sealed(completion(), key=b"another key of sixteen")
+    stolen = sealed(completion()).model_copy(
+        update={"body": completion(outcome="failed").model_dump_json()}
+    )
+    bodies = ["", "{", "[" * 5000, batch(forged), batch(stolen), json.dumps({"completions": []})]
+    for number, body in enumerate(bodies):
+        client.lpush(EVENTS, redis_json(body, EVENTS, str(number)))
+    client.lpush(EVENTS, redis_json('{"nudge":1}', EVENTS, "n"))
+    client.lpush(EVENTS, redis_json(batch(sealed(completion())), EVENTS, "last"))
+    wait_until(lambda: listener.delivered, what="the one good completion")
+    assert len(listener.delivered) == 1
+    assert len(listener.refused) == len(bodies)
+    assert listener.refused.count("forged") == 2
+    assert listener.nudges == 1
+
+
+def test_a_nudge_wakes_and_is_sent_once(listener: Listener, publisher: Publisher) -> None:
+    publisher.nudge()
+    wait_until(lambda: listener.nudges >= 1, what="the nudge")
+
+
+def test_the_watch_sees_that_the_data_is_gone(redis_database: str, client: redis.Redis) -> None:
+    watch = BrokerWatch(redis_database)
+    try:
+        watch.ask(["demo.default"])
+        client.lpush("demo.default", "a", "b")
+        watch.tick()
+        assert watch.view.reachable
+        assert watch.view.depths == {"demo.default": 2}
+        watch.tick()
+        assert watch.view.losses == 0
+        client.delete(CANARY)
+        watch.tick()
+        assert watch.view.losses == 1
+        client.set(CANARY, "a restored snapshot's")
+        watch.tick()
+        assert watch.view.losses == 2
+    finally:
+        watch.close()
+
+
+def test_the_watch_says_that_the_broker_is_away() -> None:
+    watch = BrokerWatch("redis://127.0.0.1:1/0")
+    watch.tick()
+    assert not watch.view.reachable
+    watch.close()
