@@ -20,9 +20,7 @@ def set_up_logging(file: Path | None = None) -> None:
         os.environ.get("HEADWAY_LOG_LEVEL", "info").upper(), logging.INFO
     )
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer()
-        if stream.isatty()
-        else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[

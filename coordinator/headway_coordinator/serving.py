@@ -14,6 +14,7 @@ from headway_coordinator.api.app import create_app
 from headway_coordinator.application.services import Services
 from headway_coordinator.broker.publishing import Publisher
 from headway_coordinator.integrations.store import open_store
+from headway_coordinator.page import page_routes
 from headway_coordinator.settings import CoordinatorSettings
 from headway_coordinator.storage.opening import open_storage
 
@@ -43,7 +44,7 @@ def serve(settings: CoordinatorSettings) -> int:
     )
     host, _, port = settings.listen.rpartition(":")
     config = uvicorn.Config(
-        create_app(services),
+        create_app(services, page_routes(services)),
         host=host or "127.0.0.1",
         port=int(port),
         log_config=None,

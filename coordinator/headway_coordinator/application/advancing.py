@@ -242,7 +242,7 @@ class Advancer:
         """Evaluate conditions and waits until no decision asks for another."""
         todo = sorted(conditions)
         while todo := [*todo, *batch.conditions(), *_outside(batch)]:
-            for run, key in todo:
+            for run, key in dict.fromkeys(todo):  # two events may ask for the same condition
                 touched = batch.touch(run)
                 if touched is None:
                     continue
@@ -250,7 +250,7 @@ class Advancer:
                 status = touched.state.steps[key].status
                 if status is StepStatus.PENDING:
                     batch.take(Incoming(run, self._resolver.condition(touched.state, planned)))
-                elif status is StepStatus.READY:
+                elif status is StepStatus.READY and is_outside(planned):
                     wake = self._resolver.wake(touched.state, planned, batch.now)
                     batch.take(Incoming(run, wake))
             todo = []

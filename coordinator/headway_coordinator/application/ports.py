@@ -292,10 +292,12 @@ class Workers(Protocol):
 
     def heartbeat(self, team: str, beat: Heartbeat, lease: timedelta) -> HeartbeatResult:
         """Renew running and finished-but-unacknowledged attempts of this worker and boot whose row
-        is still running, also past their lease. `lost`: rows of `running` that are not this worker's
-        any more. `cancel`: running with `cancel_at`. `acknowledged`: `finished` whose row is
-        terminal or not theirs. `resend`: `finished` whose row still runs. `reaped`: rows of the same worker
-        and an OLDER boot get `reaped_at` (never those with a completion in the inbox)."""
+        is still running, also past their lease.
+
+        `lost`: rows of `running` that are not this worker's any more. `cancel`: running with
+        `cancel_at`. `acknowledged`: `finished` whose row is terminal or not theirs. `resend`:
+        `finished` whose row still runs. `reaped`: rows of the same worker and an older boot get
+        `reaped_at` (never those with a completion in the inbox)."""
 
     def live(self, within: timedelta) -> list[WorkerInfo]:
         """Return workers seen within that time on the database's clock."""
@@ -408,7 +410,7 @@ class Queries(Protocol):
 
     def runs(self, wanted: RunFilter) -> tuple[list[dict[str, Any]], str | None]:
         """Return rows {id, pipeline, team, state, reason, actor, created_at, started_at,
-        finished_at}, newest first, accepted but not yet applied ones (inbox kind run) included as `queued`."""
+        finished_at}, newest first; accepted ones that are not applied yet are `queued`."""
 
     def run(self, id: str) -> dict[str, Any] | None:
         """Return the shape of `runs show` (docs/api.md): the run, and its steps in plan order with

@@ -15,7 +15,6 @@ from typing import Any
 
 from headway.expressions import ExpressionError, evaluate
 
-
 _MEMORY_BYTES = 1024 * 1024 * 1024  # an expression can also build what no machine holds
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, Connection, Text, bindparam, insert, select, update
+from sqlalchemy import BigInteger, Connection, Text, bindparam, select, update
 
 from headway_coordinator.application.ports import AuditEntry, Lease, LeaseLost, Withdrawal
 from headway_coordinator.engine.model import (
@@ -28,7 +28,10 @@ from headway_coordinator.storage.counting import expect
 from headway_coordinator.storage.database import Database, moment_of
 from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.leasing import held_by
+from headway_coordinator.storage.rows import insert_all, types_of
 from headway_coordinator.storage.run_writes import RunWrites
+
+_AUDITED = ("at", "epoch", "holder", "actor", "team", "run", "transitions")
 
 
 class AdvancingStatements:
@@ -46,6 +49,9 @@ class AdvancingStatements:
             .values(applied_at=bindparam("transaction_now", type_=Moment()))
             .values(result=self.applied.c.result)
         )
+
+        self.audited = database.rows(**types_of(schema.audit, _AUDITED))
+        self.insert_audit = insert_all(schema.audit, _AUDITED, self.audited)
 
     @contextmanager
     def open(self, lease: Lease) -> Iterator[OpenAdvancing]:
@@ -108,20 +114,10 @@ class OpenAdvancing:
     def audit(self, entries: Sequence[AuditEntry]) -> None:
         if not entries:
             return
-        hold = {"at": self.now, "epoch": self._lease.epoch, "holder": self._lease.holder}
-        self._connection.execute(
-            insert(schema.audit),
-            [
-                {
-                    **hold,
-                    "run": entry.run,
-                    "team": entry.team,
-                    "actor": clean_text(entry.actor),
-                    "transitions": entry.transitions,
-                }
-                for entry in entries
-            ],
-        )
+        hold = (self.now, self._lease.epoch, self._lease.holder)
+        rows = ((*hold, e.actor, e.team, e.run, e.transitions) for e in entries)
+        statements = self._statements
+        self._connection.execute(statements.insert_audit, statements.audited.params(rows))
 
     def quarantine(self, run: str, reason: str) -> None:
         """Mark the run if it is open; one that has ended, or never was, needs no mark."""
