@@ -33,8 +33,8 @@ types: setup ## Check types
 mutants: setup ## Break the engine on purpose in many small ways; each must make a test fail
 	$(BIN)/python scripts/mutants.py
 
-bench: setup ## Measure throughput and latency on this machine
-	$(BIN)/headway bench
+bench: setup ## Measure beside Celery canvas on private servers; BENCH=--quick shows that it works
+	$(BIN)/python scripts/bench.py $(BENCH)
 
 lock: setup ## Write requirements.lock anew from pyproject.toml, then install it
 	@scripts/lock

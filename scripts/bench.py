@@ -16,7 +16,7 @@ from tests.servers import postgres, redis  # noqa: E402
 def main() -> int:
     """Start the servers, run the command with this process's arguments, stop the servers."""
     headway = Path(sys.executable).with_name("headway")
-    with postgres.postgres() as database, redis.redis() as broker:
+    with postgres.postgres(durable=True) as database, redis.redis() as broker:
         url = postgres.create_database(database.url)
         env = {
             **os.environ,

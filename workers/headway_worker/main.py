@@ -32,6 +32,7 @@ from headway_worker.intake import Intake
 from headway_worker.journal import Journal
 from headway_worker.leftovers import reap
 from headway_worker.logs import LogShipper
+from headway_worker.metrics import MetricsServer
 from headway_worker.reporter import Reporter
 from headway_worker.roster import Roster
 from headway_worker.runner.interpreters import Interpreters
@@ -108,6 +109,8 @@ class Worker:
         self._reporter.start()
         self._logs.start()
         self._heart.start()
+        if self._settings.metrics_listen:
+            self._metrics = MetricsServer(self._settings.metrics_listen, self._figures)
         threading.Thread(target=self._end_when_told, name="drain", daemon=True).start()
         _log.info("worker_ready", worker=self._identity.worker, boot=self._identity.boot)
         self._consumer.run()
@@ -118,6 +121,8 @@ class Worker:
         for part in ("_heart", "_logs"):
             if hasattr(self, part):
                 getattr(self, part).stop()
+        if hasattr(self, "_metrics"):
+            self._metrics.close()
         if hasattr(self, "_reporter"):
             self._reporter.close()
         self._interpreters.close()
@@ -242,6 +247,15 @@ class Worker:
             base_env=self._base_env,
             code=self._settings.code,
         )
+
+    def _figures(self) -> Mapping[str, float]:
+        left = self._heart.lease.trusted_until - self._clock.monotonic()
+        return {
+            "headway_worker_slots": self._roster.slots,
+            "headway_worker_slots_free": self._roster.free(),
+            "headway_worker_spool_completions": len(self._spool.pending()),
+            "headway_worker_lease_seconds": max(0.0, left),
+        }
 
     def _superseded(self) -> None:
         """A newer boot of this worker is alive: leave the field to it."""

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from headway.expressions.durations import parse_duration
 from headway.protocol.queues import step_queue
 
 
@@ -22,8 +23,7 @@ class BrokerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HEADWAY_", frozen=True, extra="ignore")
 
-    #: The broker's address.
-    broker_url: str = "redis://127.0.0.1:6379/0"
+    broker_url: str = Field(default="redis://127.0.0.1:6379/0", description="The broker's address.")
 
 
 class WorkerSettings(BaseSettings):
@@ -31,30 +31,47 @@ class WorkerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HEADWAY_", frozen=True, extra="ignore")
 
-    #: Where step messages come from and completions go: `redis://…` or `amqp://…`.
-    broker_url: str
-    #: Addresses of the coordinator's API, comma-separated; the next one is tried when one fails.
-    api_url: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)]
-    #: The team's worker token.
-    token: SecretStr
-    #: Spool, journal and identity live in a `worker-N` folder below; the worker locks it.
-    state_dir: Path = Field(default_factory=_state_folder)
-    #: The token says whose steps run here; a team given must be that one.
-    team: str | None = None
-    #: Resource classes whose queues are consumed.
-    classes: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("default",)
-    #: How many steps run at the same time.
-    slots: Annotated[int, Field(ge=1, le=1000)] = 4
-    #: Where code lies, for pipelines that do not say.
-    code: Path = Field(default_factory=Path.cwd)
-    #: How long running steps may go on after a request to end.
-    drain_timeout: timedelta = timedelta(seconds=30)
-    #: Names of the worker's own environment variables that steps shall see, comma-separated.
-    pass_env: Annotated[tuple[str, ...], NoDecode] = ()
-    #: `host:port` where metrics are served; none are when it is empty.
-    metrics_listen: str = ""
-    #: Completions kept while nobody takes them; claims stop at 80 % of it.
-    spool_limit_bytes: Annotated[int, Field(ge=1 << 20)] = 1 << 30
+    broker_url: str = Field(
+        description="Where step messages come from and completions go: `redis://…` or `amqp://…`."
+    )
+    api_url: Annotated[tuple[str, ...], NoDecode] = Field(
+        min_length=1,
+        description="Addresses of the coordinators' API, comma-separated; tried in turn.",
+    )
+    token: SecretStr = Field(description="The team's worker token.")
+    state_dir: Path = Field(
+        default_factory=_state_folder,
+        description="Spool, journal and identity live in a folder `worker-N` below, locked.",
+    )
+    team: str | None = Field(
+        default=None,
+        description="The token says whose steps run here; a team given must be that one.",
+    )
+    classes: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("default",),
+        min_length=1,
+        description="Resource classes whose queues are consumed.",
+    )
+    slots: int = Field(default=4, ge=1, le=1000, description="How many steps run at the same time.")
+    code: Path = Field(
+        default_factory=Path.cwd, description="Where code lies, for pipelines that do not say."
+    )
+    drain_timeout: timedelta = Field(
+        default=timedelta(seconds=30),
+        description="How long running steps may go on after a request to end.",
+    )
+    pass_env: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names of the worker's own variables that steps shall see, comma-separated.",
+    )
+    metrics_listen: str = Field(
+        default="", description="`host:port` where metrics are served; none are when it is empty."
+    )
+    spool_limit_bytes: int = Field(
+        default=1 << 30,
+        ge=1 << 20,
+        description="Completions kept while nobody takes them; claims stop at 80 % of it.",
+    )
 
     @field_validator("api_url", "classes", "pass_env", mode="before")
     @classmethod
@@ -62,6 +79,17 @@ class WorkerSettings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("drain_timeout", mode="before")
+    @classmethod
+    def _seconds(cls, value: Any) -> Any:
+        """Take seconds, or a duration with its unit as in definitions."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return timedelta(seconds=float(value))
+        except ValueError:
+            return parse_duration(value)
 
     @field_validator("code", "state_dir")
     @classmethod

@@ -207,10 +207,7 @@ class Advancer:
                 batch.take(event)
         for entry in given.entries:
             self._take_entry(batch, entry)
-        due = list(self._due(batch.now, given.only))
-        for run, _ in due:
-            batch.touch(run)  # their timers are taken: should the batch fail, they are read again
-        for run, step in due:
+        for run, step in self._due(batch.now, given.only):
             batch.take(Incoming(run, Due(step or None)))
         self._resolve(batch, given.conditions)
         self._admit(batch, given)

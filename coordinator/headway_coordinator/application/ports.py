@@ -296,8 +296,8 @@ class Workers(Protocol):
 
         `lost`: rows of `running` that are not this worker's any more. `cancel`: running with
         `cancel_at`. `acknowledged`: `finished` whose row is terminal or not theirs. `resend`:
-        `finished` whose row still runs. `reaped`: rows of the same worker and an older boot get
-        `reaped_at` (never those with a completion in the inbox)."""
+        `finished` whose row still runs, under any boot of this worker. `reaped`: rows of the same
+        worker and an older boot get `reaped_at` (never those with a completion in the inbox)."""
 
     def live(self, within: timedelta) -> list[WorkerInfo]:
         """Return workers seen within that time on the database's clock."""

@@ -93,38 +93,27 @@ class HeadwaySide:
         for _ in range(case.runs):
             body = {"pipeline": f"bench-{case.name}", "team": "bench"}
             ids.append(self._client.post("/api/v1/runs", json=body).raise_for_status().json()["id"])
-        accepted = self._clock.monotonic() - started
-        return self._ended(ids, started, accepted)
+        return self._ended(ids, started)
 
-    def _ended(self, ids: list[str], started: float, accepted: float) -> float:
+    def _ended(self, ids: list[str], started: float) -> float:
         """Wait for all runs; the database's own times say when the last one ended."""
-        first: datetime | None = None
-        last: datetime | None = None
-        for id in ids:
-            run = self._finished(id, started)
-            if run["state"] != "succeeded":
-                raise DefectError("bench_failed", f"run {id} ended as {run['state']}", run)
-            created = datetime.fromisoformat(run["created_at"])
-            ended = datetime.fromisoformat(run["finished_at"])
-            first = created if first is None else min(first, created)
-            last = ended if last is None else max(last, ended)
-        assert first is not None
-        assert last is not None
-        return (last - first).total_seconds()
-
-    def _finished(self, id: str, started: float) -> dict[str, str]:
         pause = 0.02
         while True:
-            # The page of one run costs what its steps cost, so the list is asked instead.
-            rows = self._client.get("/api/v1/runs", params={"limit": 200}).json()["runs"]
-            run = next((r for r in rows if r["id"] == id), None)
-            if run is not None and run["finished_at"] is not None:
-                found: dict[str, str] = run
-                return found
+            # The list costs little: the page of one run costs what its steps cost.
+            rows = self._client.get("/api/v1/runs", params={"limit": len(ids)}).json()["runs"]
+            ours = [row for row in rows if row["id"] in ids]
+            if len(ours) == len(ids) and all(row["finished_at"] for row in ours):
+                break
             if self._clock.monotonic() - started > _TIMEOUT_S:
-                raise UnavailableError("bench_timeout", f"run {id} did not end", str(self._folder))
+                raise UnavailableError("bench_timeout", "the runs did not end", str(self._folder))
             time.sleep(pause)
             pause = min(0.25, pause * 1.3)
+        failed = [row for row in ours if row["state"] != "succeeded"]
+        if failed:
+            raise DefectError("bench_failed", f"a run ended as {failed[0]['state']}", failed[0])
+        first = min(datetime.fromisoformat(row["created_at"]) for row in ours)
+        last = max(datetime.fromisoformat(row["finished_at"]) for row in ours)
+        return (last - first).total_seconds()
 
     def cpu_seconds(self) -> dict[str, float]:
         """Return the processor seconds that each process has used so far."""

@@ -25,24 +25,60 @@ from headway_coordinator.storage.schema import (
 )
 
 
+class _Renewal:
+    """Renews attempts that meet `whose`."""
+
+    def __init__(self, database: Database, held: Rows, whose: Any) -> None:
+        self._database = database
+        self._held = held
+        self._renew = _renew(database, held, whose, skip_locked=True)
+        self._renew_waiting = _renew(database, held, whose, skip_locked=False)
+        self._still = (
+            select(attempt.c.id, attempt.c.fence)
+            .join(held.source, and_(attempt.c.id == held.c.id, attempt.c.fence == held.c.fence))
+            .where(whose, ATTEMPT_RUNNING)
+        )
+
+    def run(
+        self, connection: Connection, held: Sequence[Held], by: dict[str, str], lease: timedelta
+    ) -> dict[tuple[str, int], bool]:
+        """Return which attempts were renewed, and whether each is asked to stop."""
+        wanted = dict.fromkeys(_keys(held))
+        if not wanted:
+            return {}
+        renewed = self._some(connection, self._renew, wanted, by, lease)
+        left = [key for key in wanted if key not in renewed]
+        if left:
+            params = {**by, **self._held.params(left)}
+            for row in connection.execute(self._still, params).all():
+                renewed |= self._some(connection, self._renew_waiting, [tuple(row)], by, lease)
+        return renewed
+
+    def _some(
+        self,
+        connection: Connection,
+        renew: Any,
+        keys: Iterable[tuple[str, int]],
+        by: dict[str, str],
+        lease: timedelta,
+    ) -> dict[tuple[str, int], bool]:
+        params = {**by, **self._held.params(keys), "lease": self._database.span(lease)}
+        rows: Iterable[Row[Any]] = connection.execute(renew, params)
+        return {(row.id, row.fence): row.cancel_at is not None for row in rows}
+
+
 class Heartbeats:
     """Two statements a beat when all goes well."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._held = held = database.rows(id=Text(), fence=BigInteger())
-        mine = and_(
-            attempt.c.worker == bindparam("by_worker"),
-            attempt.c.boot == bindparam("by_boot"),
-            attempt.c.team == bindparam("by_team"),
+        # What has finished may be an older boot's, whose spool this one found.
+        ours = and_(
+            attempt.c.worker == bindparam("by_worker"), attempt.c.team == bindparam("by_team")
         )
-        self._renew = _renew(database, held, mine, skip_locked=True)
-        self._renew_waiting = _renew(database, held, mine, skip_locked=False)
-        self._still_mine = (
-            select(attempt.c.id, attempt.c.fence)
-            .join(held.source, and_(attempt.c.id == held.c.id, attempt.c.fence == held.c.fence))
-            .where(mine, ATTEMPT_RUNNING)
-        )
+        self._running = _Renewal(database, held, and_(ours, attempt.c.boot == bindparam("by_boot")))
+        self._finished = _Renewal(database, held, ours)
         self._reap = _reap(database, held)
         self._beat = (
             update(worker)
@@ -68,35 +104,9 @@ class Heartbeats:
                 return HeartbeatResult(superseded=True)
             if beat.reaped:
                 connection.execute(self._reap, {**by, **self._held.params(_keys(beat.reaped))})
-            renewed = self._renewed(connection, [*beat.running, *beat.finished], by, lease)
-        return _result(beat, renewed)
-
-    def _renewed(
-        self, connection: Connection, held: Sequence[Held], by: dict[str, str], lease: timedelta
-    ) -> dict[tuple[str, int], bool]:
-        """Return which attempts were renewed, and whether each is asked to stop."""
-        wanted = dict.fromkeys(_keys(held))
-        if not wanted:
-            return {}
-        renewed = self._run(connection, self._renew, wanted, by, lease)
-        left = [key for key in wanted if key not in renewed]
-        if left:
-            params = {**by, **self._held.params(left)}
-            for row in connection.execute(self._still_mine, params).all():
-                renewed |= self._run(connection, self._renew_waiting, [tuple(row)], by, lease)
-        return renewed
-
-    def _run(
-        self,
-        connection: Connection,
-        renew: Any,
-        keys: Iterable[tuple[str, int]],
-        by: dict[str, str],
-        lease: timedelta,
-    ) -> dict[tuple[str, int], bool]:
-        params = {**by, **self._held.params(keys), "lease": self._database.span(lease)}
-        rows: Iterable[Row[Any]] = connection.execute(renew, params)
-        return {(row.id, row.fence): row.cancel_at is not None for row in rows}
+            running = self._running.run(connection, beat.running, by, lease)
+            finished = self._finished.run(connection, beat.finished, by, lease)
+        return _result(beat, running, finished)
 
 
 def _renew(database: Database, held: Rows, mine: Any, *, skip_locked: bool) -> Any:
@@ -145,13 +155,15 @@ def _keys(held: Iterable[Held]) -> list[tuple[str, int]]:
     return [(one.attempt, one.fence) for one in held]
 
 
-def _result(beat: Heartbeat, renewed: dict[tuple[str, int], bool]) -> HeartbeatResult:
+def _result(
+    beat: Heartbeat, renewed: dict[tuple[str, int], bool], unrecorded: dict[tuple[str, int], bool]
+) -> HeartbeatResult:
     running, finished = _keys(beat.running), _keys(beat.finished)
     return HeartbeatResult(
         superseded=False,
         renewed=[key[0] for key in running if key in renewed],
         lost=[key[0] for key in running if key not in renewed],
         cancel=[key[0] for key in running if renewed.get(key)],
-        acknowledged=[key[0] for key in finished if key not in renewed],
-        resend=[key[0] for key in finished if key in renewed],
+        acknowledged=[key[0] for key in finished if key not in unrecorded],
+        resend=[key[0] for key in finished if key in unrecorded],
     )

@@ -78,7 +78,12 @@ def _stored(found: Row[Any], steps: list[Row[Any]], held: dict[str, Row[Any]]) -
         for row in held.values()
         if _is_withdrawn(row)
     )
-    return StoredRun(_run(found), tuple(_step(s, held.get(s.key)) for s in steps), withdrawn)
+    return StoredRun(
+        _run(found),
+        tuple(_step(s, held.get(s.key)) for s in steps),
+        withdrawn,
+        quarantine=found.quarantine,
+    )
 
 
 def _is_withdrawn(row: Row[Any]) -> bool:

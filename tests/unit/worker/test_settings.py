@@ -57,3 +57,9 @@ def test_workers_beside_each_other_have_folders_and_names_of_their_own(tmp_path:
     assert back.boot != one.boot
     again.close()
     second.close()
+
+
+@pytest.mark.parametrize("text", ["90", "90s", "1m30s"])
+def test_a_duration_is_seconds_or_has_units(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("HEADWAY_DRAIN_TIMEOUT", text)
+    assert load_settings({}).drain_timeout.total_seconds() == 90

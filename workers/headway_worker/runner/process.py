@@ -13,9 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import structlog
+
 READ_BYTES = 64 * 1024
 GRACE_SECONDS = 5.0
 _OVERDUE_SECONDS = 15.0  # longer than a shim's own patience with what does not die
+_log = structlog.get_logger()
 
 
 class Sink(Protocol):
@@ -192,6 +195,8 @@ class Process:
         elif self._failed is not None:
             self.exit = Exit(code=127, problem=f"could not be started: {self._failed}")
         else:
+            if message["left"]:  # another user's, or stuck in the kernel
+                _log.error("processes_left", number=message["left"])
             code = os.waitstatus_to_exitcode(message["status"])
             self.exit = Exit(code=code) if code >= 0 else Exit(signal=-code)
 

@@ -17,7 +17,7 @@ from headway_worker.runner.process import Process
 
 _PACKAGES = str(Path(__file__).parents[2])
 _PROGRAM = (
-    "import sys; sys.path.insert(0, sys.argv[1]);"
+    "import sys; sys.path.append(sys.argv[1]);"
     "from headway_worker.runner.launcher import main; main(int(sys.argv[2]))"
 )
 _FRAME = struct.Struct("!I")

@@ -1,0 +1,71 @@
+"""The worker's figures for Prometheus, in its text format, on a listener of their own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from headway.errors import UnavailableError
+
+Figures = Callable[[], Mapping[str, float]]
+_HELP = {
+    "headway_worker_slots": "Steps that may run at the same time.",
+    "headway_worker_slots_free": "Slots that no step holds.",
+    "headway_worker_spool_completions": "Ended attempts that the coordinator has not acknowledged.",
+    "headway_worker_lease_seconds": "Seconds for which the leases of running steps are trusted.",
+}
+
+
+class MetricsServer:
+    """Answers `/metrics` until it is closed."""
+
+    def __init__(self, listen: str, figures: Figures) -> None:
+        host, _, port = listen.rpartition(":")
+        handler = type("Handler", (_Handler,), {"figures": staticmethod(figures)})
+        try:
+            self._server = ThreadingHTTPServer((host or "127.0.0.1", int(port)), handler)
+        except (OSError, ValueError) as error:
+            raise UnavailableError(
+                "metrics_listen",
+                f"metrics cannot be served on {listen}: {error}",
+                "Set HEADWAY_METRICS_LISTEN to a free host:port, or to nothing.",
+            ) from error
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="metrics", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=5)
+
+
+def exposition(figures: Mapping[str, float]) -> str:
+    """Return gauges in Prometheus's text format."""
+    lines = []
+    for name, value in figures.items():
+        lines += [f"# HELP {name} {_HELP[name]}", f"# TYPE {name} gauge", f"{name} {value:g}"]
+    return "\n".join(lines) + "\n"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    figures: Figures
+
+    def do_GET(self) -> None:
+        found = self.path == "/metrics"
+        body = exposition(self.figures()).encode() if found else b"only /metrics is here\n"
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """A scrape is no event."""
