@@ -67,8 +67,7 @@ class Engine:
         self.publisher = Publisher(broker_url, "engine")
         self.evaluator = SandboxedEvaluator(settings.expression_budget)
         self._broker_watch = BrokerWatch(broker_url)
-        api_url = settings.api_url or f"http://{settings.listen}"
-        self._api_watch = ApiWatch(api_url.split(",")[0], self._clock)
+        self._api_watch = ApiWatch(settings.watched_api(), self._clock)
         self._mailbox = Mailbox()
         self.leadership = Leadership(
             leases=self.storage.leases,

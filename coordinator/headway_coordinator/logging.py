@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from pathlib import Path
 
 import structlog
 
 
-def set_up_logging(file: Path | None = None) -> None:
-    """Configure this process's logs: to standard error, or appended to `file`.
-
-    HEADWAY_LOG_LEVEL chooses the level (default info).
-    """
+def set_up_logging(log_level: str = "info", file: Path | None = None) -> None:
+    """Configure this process's logs: to standard error, or appended to `file`."""
     stream = sys.stderr if file is None else file.open("a", encoding="utf-8")
-    level = logging.getLevelNamesMapping().get(
-        os.environ.get("HEADWAY_LOG_LEVEL", "info").upper(), logging.INFO
-    )
+    level = logging.getLevelNamesMapping().get(log_level.upper(), logging.INFO)
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
     )

@@ -21,7 +21,7 @@ SUPERVISED = "HEADWAY_SUPERVISED"
 
 def run_coordinator(settings: CoordinatorSettings) -> int:
     """Supervise an engine and an API until a signal; return the exit status."""
-    set_up_logging()
+    set_up_logging(settings.log_level)
     stop = stop_on_signals()
     settings.key()
     with exclusive(settings.database_url.get_secret_value()):
@@ -38,7 +38,7 @@ def run_engine(settings: CoordinatorSettings) -> int:
     """Run the engine until a signal."""
     from headway_coordinator.bootstrap import Engine
 
-    set_up_logging()
+    set_up_logging(settings.log_level)
     stop = stop_on_signals()
     with _alone(settings):
         Engine(settings).run(stop)
@@ -49,7 +49,7 @@ def run_api(settings: CoordinatorSettings) -> int:
     """Serve the API until a signal."""
     from headway_coordinator.serving import serve
 
-    set_up_logging()
+    set_up_logging(settings.log_level)
     return serve(settings)
 
 

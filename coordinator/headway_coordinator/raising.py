@@ -49,7 +49,7 @@ def raise_stack(files: Sequence[Path], *, once: bool, slots: int, listen: str, s
     if once and not files:
         raise DefinitionError("--once needs a definition to run", code="wrong_use")
     stack = prepare(state, listen, teams)
-    set_up_logging(stack.state / "logs" / "supervisor.log")
+    set_up_logging(file=stack.state / "logs" / "supervisor.log")
     stop = stop_on_signals()
     with exclusive(stack.database_url):
         return _Raised(stack, SystemClock(), stop).run(files, once=once, slots=slots)

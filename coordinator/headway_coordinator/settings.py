@@ -61,6 +61,7 @@ class CoordinatorSettings(BaseSettings):
     expression_budget: timedelta = Field(
         timedelta(milliseconds=500), description="How long one expression may take."
     )
+    log_level: str = Field("info", description="debug, info, warning or error.")
     metrics_file: Path | None = Field(
         None, description="Where to write the metrics address that was taken, for port 0."
     )
@@ -116,6 +117,13 @@ class CoordinatorSettings(BaseSettings):
                 hint='make one with: python3 -c "import secrets; print(secrets.token_hex(32))"',
             )
         return text.encode()
+
+    def watched_api(self) -> str:
+        """Return the address at which the engine finds an API to watch."""
+        if self.api_url:
+            return self.api_url.split(",")[0].strip()
+        host, _, port = self.listen.rpartition(":")
+        return f"http://{'127.0.0.1' if host in ('', '0.0.0.0', '[::]') else host}:{port}"
 
     def redacted(self) -> dict[str, Any]:
         """Return the settings for a log line: no password, and of the key only a short digest."""

@@ -36,12 +36,11 @@ def queues(parts: Parts, identity: Reader, limit: Limit = 200, cursor: Cursor = 
 
 @router.get("/workers")
 def workers(parts: Parts, identity: Reader, limit: Limit = 200, cursor: Cursor = None) -> Response:
-    """List the workers as last heard of; `live`: heard of within their lease."""
+    """List the workers as last heard of; `live`: heard of within four heartbeats."""
     now = parts.storage.sweeps.database_now()
     mine = [w for w in parts.storage.workers.all() if identity.covers(w.team)]
     shown, following = page(mine, lambda worker: worker.worker, limit, cursor)
-    silent = parts.heartbeat * 5
-    rows = [_worker(worker, now - worker.seen_at <= silent) for worker in shown]
+    rows = [_worker(worker, now - worker.seen_at <= parts.live_within) for worker in shown]
     return answer({"workers": rows, "next": following})
 
 

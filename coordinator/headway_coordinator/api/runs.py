@@ -98,7 +98,7 @@ def steps(parts: Parts, identity: Reader, id: RunId) -> Response:
 def explain(parts: Parts, identity: Reader, id: RunId) -> Response:
     """Say of each step that does not run what it waits for."""
     reading.visible_run(parts.storage, identity, id)
-    return answer(reading.explained(parts.storage, id))
+    return answer(reading.explained(parts.storage, id, live_within=parts.live_within))
 
 
 @router.get("/runs/{id}/logs")

@@ -102,17 +102,24 @@ class Advancer:
         self._clock = clock
         self._claim_within = claim_within
         self._memory = Memory(storage, plans)
-        self._offset = timedelta()  # the database's clock minus ours
+        self._told = (clock.now(), clock.monotonic())
         self._failed: list[str] = []
 
     def load(self) -> int:
         """Read every open run; to be called when leadership begins. Returns how many there are."""
-        self._offset = self._storage.sweeps.database_now() - self._clock.now()
+        self._set_clock(self._storage.sweeps.database_now())
         return self._memory.load()
 
     def now(self) -> datetime:
-        """Return the database's time, as far as the last transaction told it."""
-        return self._clock.now() + self._offset
+        """Return the database's time: what the last transaction was told, and what passed since.
+
+        Only the monotonic clock counts here, so that setting the host's clock fires no timer.
+        """
+        told, at = self._told
+        return told + timedelta(seconds=self._clock.monotonic() - at)
+
+    def _set_clock(self, database_now: datetime) -> None:
+        self._told = (database_now, self._clock.monotonic())
 
     def wakes_at(self) -> datetime | None:
         """Return when, on the database's clock, there is work without anybody asking."""
@@ -293,7 +300,7 @@ class Advancer:
         if not batch.has_writes():
             return []
         with self._storage.advancing(lease) as transaction:
-            self._offset = transaction.now - self._clock.now()
+            self._set_clock(transaction.now)
             return self._rows(transaction, batch)
 
     def _rows(self, transaction: Advancing, batch: Batch) -> list[Incoming]:

@@ -15,20 +15,20 @@ from headway_coordinator.engine.explain import Blocker, explain
 from headway_coordinator.engine.model import RunState, Step
 from headway_coordinator.engine.states import StepStatus
 
-LIVE_WITHIN = timedelta(seconds=12)
 _LEASE = "advance/0"
 
 
-def explain_run(storage: Storage, run: str) -> dict[str, Any]:
+def explain_run(storage: Storage, run: str, *, live_within: timedelta) -> dict[str, Any]:
     """Return `{"steps": [{"step", "blockers": [{"code", "since", "subject", "message"}]}]}`.
 
-    Steps that run or have ended are left out. Raises ForbiddenError (404) for an unknown run.
+    A worker counts as live if it was heard of within `live_within`. Steps that run or have ended
+    are left out. Raises ForbiddenError (404) for an unknown run.
     """
     stored = storage.runs.load([run])
     if not stored:
         return _not_yet(storage, run)
     state = _state(storage, stored[0])
-    view = _View(storage, state)
+    view = _View(storage, state, live_within)
     explained = [(key, view.blockers(step)) for key, step in state.steps.items()]
     return {
         "steps": [
@@ -54,9 +54,9 @@ def _not_yet(storage: Storage, run: str) -> dict[str, Any]:
 class _View:
     """What one explanation needs to see; each row is read once."""
 
-    def __init__(self, storage: Storage, state: RunState) -> None:
+    def __init__(self, storage: Storage, state: RunState, live_within: timedelta) -> None:
         self._state = state
-        self._workers = storage.workers.live(LIVE_WITHIN)
+        self._workers = storage.workers.live(live_within)
         self._running: dict[str, int] = {}
         self._dispatched: set[str] = set()
         for part in storage.sweeps.occupancy():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from io import BytesIO
 from typing import Any
 
@@ -47,11 +48,11 @@ def attempt_of(step: Mapping[str, Any], no: int | None) -> Mapping[str, Any] | N
     raise ForbiddenError("not_found", message, status=404)
 
 
-def explained(storage: Storage, id: str) -> dict[str, Any]:
+def explained(storage: Storage, id: str, *, live_within: timedelta) -> dict[str, Any]:
     """Return {"steps": [{"step", "blockers"}]}: what each step that does not run waits for."""
     from headway_coordinator.application.explaining import explain_run
 
-    return explain_run(storage, id)
+    return explain_run(storage, id, live_within=live_within)
 
 
 # --- logs --------------------------------------------------------------------------------------

@@ -31,6 +31,11 @@ class Services:
     dispatch_state: Callable[[], Mapping[str, Any]] = _nothing
     identities: Identities = field(init=False, repr=False)
 
+    @property
+    def live_within(self) -> timedelta:
+        """How recently a worker must have been heard of to count as live."""
+        return self.heartbeat * 4
+
     def __post_init__(self) -> None:
         identities = Identities(self.storage.access, self.secret_key, self.clock)
         object.__setattr__(self, "identities", identities)

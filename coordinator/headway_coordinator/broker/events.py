@@ -117,7 +117,7 @@ class EventConsumer:
             batch = parse(CompletionBatch, body, limit=_ENVELOPE_LIMIT_BYTES)
         except MessageError as error:
             message.ack()
-            self._refuse(str(error))
+            self._refuse("malformed", str(error))
             return
         opened = [c for sealed in batch.completions if (c := self._opened(sealed)) is not None]
         if not opened:
@@ -134,7 +134,7 @@ class EventConsumer:
         try:
             completion = parse(Completion, inner, limit=COMPLETION_LIMIT_BYTES)
         except MessageError as error:
-            self._refuse(str(error))
+            self._refuse("malformed", str(error))
             return None
         token = completion_token(
             self._key,
@@ -145,15 +145,15 @@ class EventConsumer:
         )
         if is_sealed(inner, sealed.mac, token):
             return completion
-        self._refuse("forged: the MAC is not the claim winner's")
+        self._refuse("forged", f"{completion.attempt}: the MAC is not the claim winner's")
         return None
 
-    def _refuse(self, why: str) -> None:
-        kind = why.split(":", 1)[0]
+    def _refuse(self, kind: str, why: str) -> None:
+        """Count the refusal; the first of a kind is logged, a flood of them is not."""
         self._refused(kind)
-        if kind not in self._seen_refusals and len(self._seen_refusals) < 100:
+        if kind not in self._seen_refusals:
             self._seen_refusals.add(kind)
-            log.warning("event_refused", reason=why[:300])
+            log.warning("event_refused", kind=kind, reason=why[:300])
 
 
 def _acknowledge(done: deque[Any]) -> None:

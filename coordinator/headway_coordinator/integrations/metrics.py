@@ -69,10 +69,9 @@ class EngineMetrics:
         Gauge(f"headway_{name}", text, registry=self.registry).set_function(read)
 
     def batch(self, report: Report, seconds: float) -> None:
-        if not report.events and not report.dispatched and not report.steps_ended:
-            return
-        self._advance.observe(seconds)
-        self._batch.observe(report.events)
+        if report.events or report.dispatched or report.steps_ended:
+            self._advance.observe(seconds)
+            self._batch.observe(report.events)
         self._events.inc(report.events - report.ignored)
         self._ignored.inc(report.ignored)
         self._dispatched.inc(report.dispatched)

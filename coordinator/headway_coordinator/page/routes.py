@@ -96,7 +96,7 @@ def draw_run(services: Services, identity: Identity, request: Request) -> Respon
 def _blockers(services: Services, run: Mapping[str, Any]) -> dict[str, Sequence[Mapping[str, Any]]]:
     if look(run["state"]).tone in ("ok", "fail") or run["state"] == "cancelled":
         return {}
-    explained = reading.explained(services.storage, run["id"])
+    explained = reading.explained(services.storage, run["id"], live_within=services.live_within)
     return {str(row["step"]): row["blockers"] for row in explained["steps"]}
 
 
