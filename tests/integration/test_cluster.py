@@ -255,6 +255,60 @@ def test_explain_says_that_nobody_serves_the_queue(cluster: Cluster) -> None:
     assert cluster.wait(run)["state"] == "succeeded"
 
 
+def test_an_api_that_is_away_for_a_moment_costs_no_attempt(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.start()
+    cluster.apply(
+        HEADER
+        + f"""
+pipeline: files
+steps:
+  make:
+    run: |
+      until test -e {tmp_path}/gone; do sleep 0.05; done
+      echo data > "$HEADWAY_WORKDIR/data.txt"
+    artifacts: [data.txt]
+  read:
+    needs: [make]
+    run: cat "$HEADWAY_INPUTS/raw/data.txt"
+    inputs: {{raw: "${{{{ steps.make.artifacts }}}}"}}
+"""
+    )
+    run = cluster.run("files")
+    cluster.wait_step(run, "make", "running")
+    api = cluster.children["api"]
+    api.send(signal.SIGKILL)
+    api.wait()
+    (tmp_path / "gone").touch()
+    cluster.start_api()
+    shown = cluster.wait(run)
+    assert shown["state"] == "succeeded", shown
+    assert all(len(s["attempts"]) == 1 for s in shown["steps"])
+
+
+def test_characters_that_a_database_cannot_hold_stop_nothing(cluster: Cluster) -> None:
+    cluster.start()
+    cluster.apply(
+        HEADER
+        + r"""
+pipeline: odd
+steps:
+  odd:
+    run: |
+      printf '{"text": "a\u0000b \ud800", "big": 123456789012345678901}' > "$HEADWAY_OUTPUT"
+      printf 'a\0b\377\n'
+    outputs: {text: string, big: int}
+  after: {needs: [odd], run: 'test -n "$TEXT"', env: {TEXT: "${{ steps.odd.outputs.text }}"}}
+"""
+    )
+    shown = cluster.wait(cluster.run("odd"))
+    other = cluster.run("odd")
+    assert shown["state"] in ("succeeded", "failed"), shown
+    assert shown["quarantine"] is None
+    assert cluster.wait(other)["state"] == shown["state"]
+
+
 def test_garbage_and_forgeries_on_the_event_queue_change_nothing(cluster: Cluster) -> None:
     import json
 

@@ -78,7 +78,7 @@ class ArtifactTransfer:
         path = f"artifacts/{quote(self._attempt, safe='')}/{ref.sha256}"
         with (
             self._api.download(path, {"X-Headway-Token": self._token}) as chunks,
-            target.open("xb") as file,
+            target.open("wb") as file,
         ):
             for chunk in chunks:
                 digest.update(chunk)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
+from headway.backoff import exponential
 from headway.clock import Clock
-from headway.errors import HeadwayError
+from headway.errors import HeadwayError, UnavailableError
 from headway.protocol.messages import (
     ArtifactRef,
     Claim,
@@ -42,6 +44,9 @@ from headway_worker.spool import Entry, Spool
 from headway_worker.stop import Stop, StopReason
 
 _LOG_FLUSH_SECONDS = 2.0
+_TRANSFER_PATIENCE_SECONDS = 60.0
+_LONGEST_PAUSE = timedelta(seconds=5)
+T = TypeVar("T")
 _log = structlog.get_logger()
 
 
@@ -134,15 +139,36 @@ class Attempts:
             self._ports.journal.begin(claim.attempt, claim.fence, str(folders.work))
             try:
                 context = self._context(claim, work, folders, stop, log)
-                transfer.place(work.inputs, folders.inputs)
+                self._patiently(stop, lambda: transfer.place(work.inputs, folders.inputs))
                 result = executor.perform(work, context)
                 return self._normalised(result, work, context, folders, transfer)
             except (ArtifactError, OutputError) as error:
                 return _stopped(stop, work) or _failed(error.code, str(error))
+            except UnavailableError as error:
+                # Not the step's doing: its retries are not spent on it.
+                return _stopped(stop, work) or _Ended(Outcome.LOST, reason=error.code)
             except HeadwayError as error:
-                if error.code == "no_launcher":
-                    return _Ended(Outcome.LOST, reason="no_launcher")
                 return _stopped(stop, work) or _failed(error.code, error.message)
+
+    def _patiently(self, stop: Stop, move: Callable[[], T]) -> T:
+        """Return what `move` returns, trying again while the coordinator is away for a moment.
+
+        Raises:
+            UnavailableError: it was away for too long, or the attempt is to stop.
+        """
+        clock = self._ports.clock
+        deadline = clock.monotonic() + _TRANSFER_PATIENCE_SECONDS
+        tries = 0
+        while True:
+            try:
+                return move()
+            except UnavailableError:
+                tries += 1
+                pause = exponential(tries, base=timedelta(milliseconds=250), cap=_LONGEST_PAUSE)
+                if clock.monotonic() + pause.total_seconds() > deadline:
+                    raise
+                if stop.wait(pause.total_seconds()):
+                    raise
 
     def _context(
         self, claim: Claim, work: Work, folders: Scratch, stop: Stop, log: AttemptLog
@@ -179,7 +205,8 @@ class Attempts:
             case Done():
                 outputs = _outputs(work, result)
                 patterns = work.body.get("artifacts") or []
-                stored = transfer.store(patterns, [folders.work, context.cwd]) if patterns else []
+                roots = [folders.work, context.cwd]
+                stored = self._patiently(context.stop, lambda: transfer.store(patterns, roots))
                 return _Ended(
                     Outcome.SUCCEEDED,
                     exit_code=result.exit_code,

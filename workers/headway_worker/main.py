@@ -192,6 +192,7 @@ class Worker:
             clock,
             # A whole heartbeat must have had the chance to acknowledge what the broker carried.
             patience=timedelta(seconds=max(3.0, interval + 0.5)),
+            in_hand=lambda: self._roster.slots - self._roster.free(),
         )
         self._logs = LogShipper(self._api(), identity)
         self._heart = Heart(

@@ -6,8 +6,9 @@ time, or that cannot be published, goes to the API, again and again until it is 
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -24,6 +25,9 @@ _MOST = 200
 _MOST_BYTES = 4 * 1024 * 1024
 _LONGEST_PAUSE = timedelta(seconds=5)
 _IDLE_SECONDS = 0.5
+# With several attempts in hand more completions are near: one message costs the same for ten.
+_GATHER_SECONDS = 0.002
+_FEW = 3
 _log = structlog.get_logger()
 
 
@@ -40,14 +44,26 @@ class Reporter:
     """Two sender threads, one to the broker and one to the API."""
 
     def __init__(
-        self, spool: Spool, publisher: Publisher, api: Api, clock: Clock, *, patience: timedelta
+        self,
+        spool: Spool,
+        publisher: Publisher,
+        api: Api,
+        clock: Clock,
+        *,
+        patience: timedelta,
+        in_hand: Callable[[], int] = lambda: 0,
     ) -> None:
         self._spool = spool
         self._publisher = publisher
         self._api = api
         self._clock = clock
         self._patience = patience.total_seconds()
-        self._changed = threading.Condition()
+        self._in_hand = in_hand
+        lock = threading.Lock()
+        self._arrived = threading.Condition(lock)  # wakes the publisher alone
+        self._changed = threading.Condition(lock)  # wakes the resender and who waits for a flush
+        self._asleep_until = 0.0  # when the resender wakes by itself
+        self._ending = threading.Event()
         self._fresh: list[Entry] = []
         self._due: dict[str, float] = {}  # attempt -> when to send it by HTTP
         self._broker_failures = 0
@@ -68,9 +84,9 @@ class Reporter:
     def report(self, entry: Entry) -> None:
         """Return once the completion is on disk; it will be sent until it is acknowledged."""
         self._spool.append(entry)
-        with self._changed:
+        with self._arrived:
             self._fresh.append(entry)
-            self._changed.notify_all()
+            self._arrived.notify()
 
     def acknowledge(self, attempts: Iterable[str]) -> None:
         """Forget what the coordinator says it has."""
@@ -99,16 +115,21 @@ class Reporter:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+            self._arrived.notify_all()
+        self._ending.set()
         for thread in self._threads:
             thread.join(timeout=5)
         self._publisher.close()
 
     def _publish_all(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._fresh or self._stopping)
+            with self._arrived:
+                self._arrived.wait_for(lambda: self._fresh or self._stopping)
                 if self._stopping:
                     return
+            if self._in_hand() > _FEW:
+                self._ending.wait(_GATHER_SECONDS)
+            with self._arrived:
                 batch, self._fresh = self._fresh[:_MOST], self._fresh[_MOST:]
             published = self._publish(batch)
             due = self._clock.monotonic() + (self._patience if published else 0.0)
@@ -116,7 +137,8 @@ class Reporter:
                 for entry in batch:
                     if self._spool.get(entry.attempt) is not None:
                         self._due.setdefault(entry.attempt, due)
-                self._changed.notify_all()
+                if due < self._asleep_until or not self._due:
+                    self._changed.notify_all()
 
     def _publish(self, batch: list[Entry]) -> bool:
         if self._clock.monotonic() < self._broker_again:
@@ -157,7 +179,9 @@ class Reporter:
         due = sorted((when, attempt) for attempt, when in self._due.items() if when <= now)
         if not due:
             first = min(self._due.values(), default=None)
+            self._asleep_until = math.inf if first is None else first
             self._changed.wait(None if first is None else max(0.01, first - now))
+            self._asleep_until = 0.0
             return []
         chosen: list[Entry] = []
         size = 0

@@ -24,6 +24,7 @@ class Stop:
         self._lock = threading.Lock()
         self._kill: Callable[[float], None] | None = None
         self._grace: float | None = None
+        self._asked = threading.Event()
         self.reason: StopReason | None = None
 
     def request(self, reason: StopReason, grace: float) -> None:
@@ -33,8 +34,13 @@ class Stop:
                 return
             self._grace = grace
             self.reason = self.reason or reason
+            self._asked.set()
             if self._kill is not None:
                 self._kill(grace)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a stop up to `seconds`; say whether it was asked."""
+        return self._asked.wait(seconds)
 
     def attach(self, kill: Callable[[float], None]) -> None:
         """Name what ends the work that now starts; called at once if a stop was asked before."""
