@@ -9,6 +9,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import structlog
 
 from tests.servers import postgres, redis
 from tests.servers.processes import Processes
@@ -71,6 +72,8 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Threads that end late must not write into the captured output of another test.
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     config.stash[_SOURCES] = {}
 
 

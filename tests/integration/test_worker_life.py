@@ -443,6 +443,15 @@ def test_long_output_arrives_in_order_and_without_gaps(site: Site, events: Event
     assert site.double.gaps == []
 
 
+def _cut(client: redis.Redis, address: str) -> bool:
+    """Close the connection; False if its owner was quicker, as with a client that it replaces."""
+    try:
+        client.client_kill(address)
+    except redis.ResponseError:
+        return False
+    return True
+
+
 def test_a_cut_broker_connection_costs_no_step_and_doubles_none(site: Site, events: Events) -> None:
     worker = site.worker(slots=1)
     count, gate = site.folder / "count", site.folder / "gate"
@@ -450,9 +459,8 @@ def test_a_cut_broker_connection_costs_no_step_and_doubles_none(site: Site, even
     wait_until(count.exists)
     with redis.Redis.from_url(site.url) as client:
         mine = {str(p.laddr.port) for p in psutil.Process(worker.pid).net_connections("tcp")}
-        cut = [c["addr"] for c in client.client_list() if c["addr"].rpartition(":")[2] in mine]
-        for address in cut:
-            client.client_kill(address)
+        theirs = [c["addr"] for c in client.client_list() if c["addr"].rpartition(":")[2] in mine]
+        cut = [address for address in theirs if _cut(client, address)]
     assert cut, "the worker had a connection"
     wait_until(lambda: "onnection" in worker.output(), what="its notice")
     gate.touch()

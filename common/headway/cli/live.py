@@ -10,6 +10,7 @@ from rich.text import Text
 from headway.cli.printing import clean, moment, span, state_words
 from headway.cli.snapshot import Snapshot, StepView
 from headway.clock import Clock, rfc3339
+from headway.reasons import reason_words
 
 _STYLES = {
     "succeeded": "green",
@@ -71,7 +72,7 @@ class LiveProgress:
             return f"again in {span(left)}: {step.failure() or ''}".rstrip(": ")
         if step.state == "failed":
             return step.failure() or ""
-        return (step.reason or "").replace("_", " ") if step.done else ""
+        return reason_words(step.state, step.reason) if step.done and step.reason else ""
 
     def _caption(self, run: Snapshot, hidden: int) -> Text:
         done = sum(step.done for step in run.steps)

@@ -7,6 +7,7 @@ from typing import TextIO
 from headway.cli.printing import clean, span, state_words
 from headway.cli.snapshot import Snapshot, StepView
 from headway.clock import Clock
+from headway.reasons import reason_words
 
 
 class PlainProgress:
@@ -51,5 +52,5 @@ def transition(step: StepView) -> str:
     if step.state in ("failed", "retry_wait") and (cause := step.failure()):
         parts.append(cause)
     elif step.done and step.state != "succeeded" and step.reason:
-        parts.append(step.reason.replace("_", " "))
+        parts.append(reason_words(step.state, step.reason))
     return ", ".join(parts)

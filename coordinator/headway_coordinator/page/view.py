@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from headway.reasons import reason_words
 from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus
 from headway_coordinator.page.timeline import Segment, Span, segments
 from headway_coordinator.page.words import (
@@ -241,7 +242,7 @@ def _why(
     if error and step["state"] in ("failed", "retry_wait", "running", "cancelled"):
         lines.append(one_line(error.get("message") or error.get("code") or ""))
     elif step["state"] in ("failed", "cancelled", "skipped") and step.get("reason"):
-        lines.append(one_line(step["reason"]))
+        lines.append(one_line(reason_words(step["state"], step["reason"])))
     return tuple(line for line in lines if line)
 
 

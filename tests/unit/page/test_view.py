@@ -186,7 +186,7 @@ def test_a_row_tells_why() -> None:
     assert [row.why for row in rows] == [
         ("exited with status 3",),
         ("exited with status 3",),
-        ("condition",),
+        ("its condition was false",),
         (),
         ("needs a, which is failed",),
     ]
