@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from headway_coordinator.application.advancing import Report
+from headway_coordinator.application.report import Report
 from headway_coordinator.bootstrap import Engine
 from headway_coordinator.engine.events import Finished
 from headway_coordinator.engine.model import Run, Step

@@ -7,10 +7,11 @@ from typing import Any
 
 from headway.clock import Clock
 from headway.expressions import evaluate
-from headway_coordinator.application.advancing import Advancer, Report
+from headway_coordinator.application.advancing import Advancer
 from headway_coordinator.application.batch import Incoming
 from headway_coordinator.application.capacity import CapacityView
 from headway_coordinator.application.plans import Plans
+from headway_coordinator.application.report import Report
 from headway_coordinator.application.resolving import Resolver
 from headway_coordinator.application.sweeping import Sweeper, SweepReport
 from headway_coordinator.loops.leadership import Leadership

@@ -8,7 +8,7 @@ messages acknowledged. Whatever goes wrong before the commit costs nothing but t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -30,32 +30,17 @@ from headway_coordinator.application.ports import (
     Storage,
     StorageUnavailable,
 )
+from headway_coordinator.application.report import Report, log_end
 from headway_coordinator.application.requests import incoming_of, requested_run
 from headway_coordinator.application.resolving import Resolver, is_outside
 from headway_coordinator.engine.events import Due, Finished, Withdrawn
-from headway_coordinator.engine.model import AttemptMade, Run, RunState, Step
+from headway_coordinator.engine.model import AttemptMade, RunState
 from headway_coordinator.engine.states import RUN_TERMINAL, STEP_TERMINAL, StepStatus
 
 log = structlog.get_logger("headway.advance")
 
 BATCH_LIMIT = 500
 _ALONE_TRIES = 3
-
-
-@dataclass(slots=True)
-class Report:
-    """What one batch did, for metrics and tests."""
-
-    events: int = 0
-    ignored: int = 0
-    dispatched: int = 0
-    runs_created: int = 0
-    rolled_back: int = 0
-    runs_ended: list[Run] = field(default_factory=list)
-    steps_ended: list[Step] = field(default_factory=list)
-    attempts_ended: list[Finished] = field(default_factory=list)
-    queue_waits: list[tuple[str, timedelta]] = field(default_factory=list)
-    quarantined: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +143,7 @@ class Advancer:
         """Advance every run of a failed batch alone, so that a poisoned one stops no other."""
         total = Report(rolled_back=1)
         for run in dict.fromkeys([*given.runs(), *self._failed]):
-            _add(total, self._alone(lease, given.of(run)))
+            total.add(self._alone(lease, given.of(run)))
         return total
 
     def _alone(self, lease: Lease, given: _Input) -> Report:
@@ -359,7 +344,7 @@ class Advancer:
             del self._memory.runs[run]
             if touched.run_moved:
                 report.runs_ended.append(state.run)
-                _log_end(state.run)
+                log_end(state.run)
 
 
 def dispatch_of(made: AttemptMade, dispatch_no: int = 1) -> Dispatch:
@@ -401,26 +386,3 @@ def _is_due(state: RunState, key: str, now: datetime) -> bool:
 
 def _reason(error: Exception) -> str:
     return error.message if isinstance(error, HeadwayError) else f"{type(error).__name__}: {error}"
-
-
-def _log_end(run: Run) -> None:
-    log.info(
-        "run_ended",
-        run=run.id,
-        pipeline=run.pipeline,
-        team=run.team,
-        state=str(run.status),
-        reason=run.reason,
-    )
-
-
-def _add(total: Report, part: Report) -> None:
-    total.events += part.events
-    total.ignored += part.ignored
-    total.dispatched += part.dispatched
-    total.runs_created += part.runs_created
-    total.runs_ended += part.runs_ended
-    total.steps_ended += part.steps_ended
-    total.attempts_ended += part.attempts_ended
-    total.queue_waits += part.queue_waits
-    total.quarantined += part.quarantined

@@ -9,7 +9,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from headway.errors import UnavailableError
-from headway_coordinator.application.advancing import Report
+from headway_coordinator.application.report import Report
 from headway_coordinator.application.sweeping import SweepReport
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -9,9 +9,10 @@ from typing import Protocol
 import structlog
 
 from headway.clock import Clock
-from headway_coordinator.application.advancing import BATCH_LIMIT, Advancer, Report
+from headway_coordinator.application.advancing import BATCH_LIMIT, Advancer
 from headway_coordinator.application.batch import Incoming
 from headway_coordinator.application.ports import Lease, LeaseLost, StorageUnavailable
+from headway_coordinator.application.report import Report
 from headway_coordinator.application.sweeping import Sweeper, SweepReport
 from headway_coordinator.loops.leadership import Leadership
 from headway_coordinator.loops.mailbox import Mailbox
