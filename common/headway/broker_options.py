@@ -10,11 +10,23 @@ from __future__ import annotations
 from typing import Any
 
 _REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel", "valkey", "valkeys")
+_TRANSPORTS = {
+    "redis": "headway.redis_transport:Transport",
+    "rediss": "headway.redis_transport:SecureTransport",
+}
 
 
 def is_redis(broker_url: str) -> bool:
     """Say whether the broker is Redis or speaks its protocol."""
     return broker_url.partition("://")[0] in _REDIS_SCHEMES
+
+
+def transport(broker_url: str) -> str | None:
+    """Return the name of kombu's transport for a broker; None leaves it to the URL's scheme.
+
+    Every consumer takes it: kombu's own for Redis breaks on what is no message.
+    """
+    return _TRANSPORTS.get(broker_url.partition("://")[0])
 
 
 def transport_options(broker_url: str) -> dict[str, Any]:
@@ -43,6 +55,7 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
     """Return the configuration of the Celery app for a broker."""
     return {
         "broker_url": broker_url,
+        "broker_transport": transport(broker_url),
         "broker_transport_options": transport_options(broker_url),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -75,10 +76,17 @@ class _Raised:
             self._welcome(token)
             while not self._stop.wait(0.2):
                 self._supervisor.tick()
-            _say("\nEnding…")
             return 0
         finally:
-            self._supervisor.stop()
+            self._end()
+
+    def _end(self) -> None:
+        """End all children; a second signal ends them at once."""
+        if self._stop.is_set():
+            _say("\nEnding: running steps get 30 s; Ctrl-C again ends them at once")
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: self._supervisor.hurry())
+        self._supervisor.stop()
 
     def _start(self, slots: int) -> str | None:
         """Start all children; return the local token, or None if a signal came first."""

@@ -13,6 +13,7 @@ from headway.errors import UnavailableError
 from headway_coordinator.api.app import create_app
 from headway_coordinator.application.services import Services
 from headway_coordinator.broker.publishing import Publisher
+from headway_coordinator.integrations.api_metrics import ApiMetrics
 from headway_coordinator.integrations.store import open_store
 from headway_coordinator.page import page_routes
 from headway_coordinator.settings import CoordinatorSettings
@@ -33,6 +34,7 @@ def serve(settings: CoordinatorSettings) -> int:
         settings.database_url.get_secret_value(), application_name=f"headway-api:{settings.holder}"
     )
     publisher = Publisher(settings.broker_url.get_secret_value(), "api")
+    metrics = ApiMetrics()
     services = Services(
         storage=storage,
         store=open_store(settings.store_url),
@@ -41,6 +43,7 @@ def serve(settings: CoordinatorSettings) -> int:
         nudge=publisher.nudge,
         worker_lease=settings.worker_lease,
         heartbeat=settings.heartbeat,
+        refused=metrics.refused,
     )
     host, _, port = settings.listen.rpartition(":")
     config = uvicorn.Config(
@@ -54,8 +57,9 @@ def serve(settings: CoordinatorSettings) -> int:
         server_header=False,
     )
     server = uvicorn.Server(config)
+    listener, metrics_port = metrics.serve(settings.api_metrics_listen)
     log.info("settings", **settings.redacted())
-    log.info("api_started", pid=os.getpid(), listen=settings.listen)
+    log.info("api_started", pid=os.getpid(), listen=settings.listen, metrics_port=metrics_port)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again when it has ended; there is work left to be done then.
         signal.signal(number, lambda *_: None)
@@ -66,6 +70,8 @@ def serve(settings: CoordinatorSettings) -> int:
             "address_in_use", f"cannot listen on {settings.listen}", "set HEADWAY_LISTEN"
         ) from error
     finally:
+        listener.shutdown()
+        listener.server_close()
         publisher.close()
         storage.close()
     log.info("api_stopped")

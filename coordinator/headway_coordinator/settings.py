@@ -42,11 +42,15 @@ class CoordinatorSettings(BaseSettings):
     metrics_listen: str = Field(
         "127.0.0.1:0", description="Address and port of /metrics; port 0 takes a free one."
     )
+    api_metrics_listen: str = Field(
+        "127.0.0.1:0", description="Address and port of the API process's own /metrics."
+    )
     api_url: str | None = Field(
         None, description="Where this coordinator finds an API to watch; default: its own."
     )
     holder: str = Field(
-        default_factory=socket.gethostname, description="This coordinator's name in the lease."
+        default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}",
+        description="This coordinator's name in the lease.",
     )
     lease_term: timedelta = Field(
         timedelta(seconds=9), description="How long leadership lasts without renewal."

@@ -58,6 +58,7 @@ class Supervisor:
         self._clock = clock
         self._running: list[_Running] = []
         self.restarts = 0
+        self._hurried = False
 
     def start(self, child: Child) -> int:
         """Start the child; returns its process id."""
@@ -84,6 +85,10 @@ class Supervisor:
         """Return the process ids of the children that run."""
         return {r.child.name: r.process.pid for r in self._running if r.process is not None}
 
+    def hurry(self) -> None:
+        """Grant no more grace; may be called from a signal handler while `stop` waits."""
+        self._hurried = True
+
     def stop(self) -> None:
         """End the children, the last started first, each with its grace before it is killed."""
         for running in reversed(self._running):
@@ -91,13 +96,21 @@ class Supervisor:
             if process is None or process.poll() is not None:
                 continue
             process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(running.child.grace_s)
-            except subprocess.TimeoutExpired:
+            if not self._ends(process, running.child.grace_s):
                 log.warning("child_killed", child=running.child.name)
                 process.kill()
                 process.wait(5)
         self._running.clear()
+
+    def _ends(self, process: subprocess.Popen[bytes], grace_s: float) -> bool:
+        deadline = self._clock.monotonic() + grace_s
+        while not self._hurried and self._clock.monotonic() < deadline:
+            try:
+                process.wait(0.1)
+            except subprocess.TimeoutExpired:
+                continue
+            return True
+        return process.poll() is not None
 
     def _ended(self, running: _Running, now: float) -> None:
         assert running.process is not None

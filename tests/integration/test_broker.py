@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import redis
 from celery import Celery
 from kombu import Connection, Queue
+from structlog.testing import capture_logs
 
 from headway.broker_options import declaration, transport_options
 from headway.protocol.envelope import redis_json
@@ -21,6 +23,7 @@ from headway_coordinator.broker.events import EventConsumer
 from headway_coordinator.broker.publishing import Publisher
 from headway_coordinator.broker.watching import BrokerWatch
 from headway_coordinator.engine.events import Finished
+from tests.integration.garbage import GARBAGE
 from tests.servers.waiting import wait_until
 
 KEY = b"a key for these tests"
@@ -51,7 +54,7 @@ def completion(**changed: Any) -> Completion:
         "started_at": "2026-01-01T00:00:00Z",
         "finished_at": "2026-01-01T00:00:01Z",
     }
-    return Completion.model_validate({**facts, **changed})
+    return Completion.model_validate({**facts, **changed}, strict=False)
 
 
 def sealed(message: Completion, key: bytes = KEY) -> Sealed:
@@ -180,6 +183,42 @@ def test_what_is_forged_or_garbage_is_refused_and_the_loop_goes_on(
     assert len(listener.refused) == len(bodies)
     assert listener.refused.count("forged") == 2
     assert listener.nudges == 1
+
+
+def test_what_is_no_message_at_all_costs_the_consumer_nothing(
+    listener: Listener, client: redis.Redis
+) -> None:
+    with capture_logs() as logs:
+        for element, _ in GARBAGE:
+            client.lpush(EVENTS, element, element)
+        client.lpush(EVENTS, redis_json(batch(sealed(completion())), EVENTS, "last"))
+        wait_until(lambda: listener.delivered, what="the one good completion")
+    assert Counter(listener.refused) == Counter(2 * [kind for _, kind in GARBAGE])
+    assert [log["event"] for log in logs] == ["message_refused"] * len(set(listener.refused))
+    assert {log["queue"] for log in logs} == {EVENTS}
+
+
+@pytest.mark.parametrize("defect", [KeyError("x"), TypeError("x"), RecursionError("x")])
+def test_a_defect_of_the_taker_is_not_the_message_s_fault(
+    redis_database: str, client: redis.Redis, defect: Exception
+) -> None:
+    made = Listener(redis_database)
+
+    def deliver(incoming: Incoming) -> None:
+        made.delivered.append(incoming)
+        raise defect
+
+    made.consumer = EventConsumer(
+        redis_database, key=KEY, deliver=deliver, nudge=list, refused=made.refused.append
+    )
+    with capture_logs() as logs:
+        made.consumer.start()
+        client.lpush(EVENTS, redis_json(batch(sealed(completion())), EVENTS, "1"))
+        wait_until(lambda: logs, what="the log of the defect")
+        made.consumer.stop()
+    assert [log["event"] for log in logs] == ["events_interrupted"]
+    assert len(made.delivered) == 1
+    assert made.refused == []
 
 
 def test_a_nudge_wakes_and_is_sent_once(listener: Listener, publisher: Publisher) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -58,7 +59,7 @@ finally:
     run = cluster.run("kinds", many=4)
     shown = cluster.wait(run)
     steps = steps_of(shown)
-    assert shown["state"] == "succeeded", shown
+    assert shown["state"] == "succeeded", _why(shown)
     assert steps["add"]["outputs"]["sum"] == 7
     assert steps["big"]["state"] == "skipped"
     assert {name: s["state"] for name, s in steps.items() if name != "big"} == dict.fromkeys(
@@ -283,7 +284,7 @@ steps:
     (tmp_path / "gone").touch()
     cluster.start_api()
     shown = cluster.wait(run)
-    assert shown["state"] == "succeeded", shown
+    assert shown["state"] == "succeeded", _why(shown)
     assert all(len(s["attempts"]) == 1 for s in shown["steps"])
 
 
@@ -307,6 +308,25 @@ steps:
     assert shown["state"] in ("succeeded", "failed"), shown
     assert shown["quarantine"] is None
     assert cluster.wait(other)["state"] == shown["state"]
+
+
+def test_a_run_whose_rows_were_changed_by_hand_is_set_aside_and_others_go_on(
+    cluster: Cluster,
+) -> None:
+    from sqlalchemy import create_engine, text
+
+    cluster.start()
+    cluster.apply(HEADER + "pipeline: calm\nsteps:\n  a: {run: 'sleep 600'}\n")
+    cluster.apply(HEADER + "pipeline: other\nsteps:\n  a: {run: 'true'}\n")
+    run = cluster.run("calm")
+    cluster.wait_step(run, "a", "running")
+    engine = create_engine(cluster.database_url)
+    with engine.begin() as connection:
+        change = "update attempt set state = 'succeeded', finished_at = now() where run_id = :run"
+        connection.execute(text(change), {"run": run})
+    engine.dispose()
+    wait_until(lambda: cluster.show(run)["quarantine"], what="the quarantine")
+    assert cluster.wait(cluster.run("other"))["state"] == "succeeded"
 
 
 def test_garbage_and_forgeries_on_the_event_queue_change_nothing(cluster: Cluster) -> None:
@@ -343,6 +363,10 @@ def test_garbage_and_forgeries_on_the_event_queue_change_nothing(cluster: Cluste
             )  # fmt: skip
     cluster.children["engine"].wait_for_output("forged")
     assert cluster.wait(run)["state"] == "succeeded"
+
+
+def _why(shown: dict[str, Any]) -> list[Any]:
+    return [(s["step"], s["state"], s["error"], s["attempts"]) for s in shown["steps"]]
 
 
 def _audit(cluster: Cluster, run: str) -> list[dict[str, object]]:

@@ -271,7 +271,9 @@ def test_odd_messages_do_not_stop_the_worker(site: Site, events: Events) -> None
         site.send(body)
     site.run("a-1-1", "true")
     assert site.ended("a-1-1").outcome is Outcome.SUCCEEDED
-    assert worker.output().count("dispatch_refused") == 5
+    [line] = [line for line in worker.output().splitlines() if "message_refused" in line]
+    assert json.loads(line)["kind"] == "malformed"
+    assert "not a Dispatch" in json.loads(line)["reason"]
 
 
 def test_steps_see_no_secret_of_the_worker(site: Site, events: Events) -> None:

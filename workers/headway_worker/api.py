@@ -96,8 +96,9 @@ class Api:
     ) -> Iterator[http.client.HTTPResponse]:
         """Give the answer to a request whose body cannot be sent twice."""
         address = self._addresses[self._preferred]
-        connection = address.connect()
+        connection: http.client.HTTPConnection | None = None
         try:
+            connection = address.connect()
             connection.request(
                 method,
                 address.path + path,
@@ -113,7 +114,8 @@ class Api:
             self._preferred = (self._preferred + 1) % len(self._addresses)
             raise _unreachable(error) from error
         finally:
-            connection.close()
+            if connection is not None:
+                connection.close()
 
 
 class _Address:

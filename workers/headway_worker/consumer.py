@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -36,11 +37,13 @@ class Consumer:
         self._intake = intake
         self._queues = queues
         self._returned = threading.Event()
+        self._told_to_end = False
         app = celery_app.app
         app.conf.update(celery_settings(broker_url))
         app.conf.update(
             task_queues=[Queue(**declaration(queue)) for queue in queues],
             worker_concurrency=slots,
+            worker_consumer="headway_worker.celery_consumer:StepConsumer",
         )
         keep_inspect_commands()
         self._controller: Any = app.WorkController(
@@ -54,12 +57,23 @@ class Consumer:
             heartbeat_interval=10,
         )
 
-    def run(self) -> None:
-        """Consume until `end`."""
+    def run(self, gave_up: Callable[[], None]) -> None:
+        """Consume until `end`; calls `gave_up` when Celery stops without having been told to.
+
+        Celery waits for the steps that run before it returns; `gave_up` is called before that, so
+        that they can be ended in time.
+        """
+
+        def stopped() -> None:
+            if not self._told_to_end:
+                gave_up()
+
+        self._controller.consumer.on_end = stopped
         try:
             self._controller.start()
         finally:
             self._returned.set()
+            stopped()
 
     def pause(self) -> None:
         """Take no further messages; what still arrives goes back to its queue."""
@@ -77,6 +91,7 @@ class Consumer:
         """Make `run` return; end the process if it does not, as all that matters is on disk."""
         from celery.worker import state
 
+        self._told_to_end = True
         state.should_stop = status
         hub = getattr(self._controller, "hub", None)
         if hub is not None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import structlog
 
+from headway.protocol.envelope import task_arguments, task_headers, task_id
 from headway.protocol.messages import DISPATCH_LIMIT_BYTES, Dispatch, MessageError, parse
+from headway.refusals import Refusal, Refusals, in_words
 from headway_worker.roster import Roster
 
 # Celery wraps the dispatch into [args, kwargs, embedded].
@@ -22,6 +24,7 @@ class Intake:
     def __init__(self, roster: Roster, handle: Callable[[Dispatch], None]) -> None:
         self._roster = roster
         self._handle = handle
+        self.refusals = Refusals()
         self.is_draining = False
 
     def gate(self, task: Any, celery_app: Any, consumer: Any) -> Callable[..., None]:
@@ -37,15 +40,20 @@ class Intake:
 
         def receive(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any) -> None:
             try:
-                dispatch = _dispatch(message)
-            except (MessageError, ValueError, TypeError, IndexError) as error:
-                _log.error("dispatch_refused", error=str(error)[:500])
+                dispatch = _dispatch(message.body)
+            except MessageError as error:
+                self.refusals.refuse(Refusal.MALFORMED, in_words(error))
                 ack(_SILENT, errors)
                 return
             if self.is_draining:
                 reject(_SILENT, errors, True)
             elif self._roster.enter(dispatch.attempt):
-                handle(message, body, ack, reject, callbacks)
+                _write_anew(message, dispatch)
+                try:
+                    handle(message, None, ack, reject, callbacks)
+                except BaseException:
+                    self._roster.leave(dispatch.attempt)
+                    raise
             else:
                 _log.info("dispatch_dropped", attempt=dispatch.attempt)
                 ack(_SILENT, errors)
@@ -63,12 +71,31 @@ class Intake:
             self._roster.leave(parsed.attempt)
 
 
-def _dispatch(message: Any) -> Dispatch:
-    body = message.body
-    raw = body if isinstance(body, bytes) else str(body).encode()
+def _dispatch(body: Any) -> Dispatch:
+    raw = body.encode() if isinstance(body, str) else bytes(body)
     if len(raw) > _BODY_LIMIT_BYTES:
-        raise MessageError(f"a dispatch of {len(raw)} bytes")
-    return parse(Dispatch, json.dumps(json.loads(raw)[0][0]))
+        raise MessageError(
+            f"a Dispatch of {len(raw)} bytes is over the {_BODY_LIMIT_BYTES} allowed"
+        )
+    try:
+        match orjson.loads(raw):
+            case [[dict() as dispatch], *_]:
+                return parse(Dispatch, orjson.dumps(dispatch))
+    except orjson.JSONDecodeError as error:
+        raise MessageError(f"not a Dispatch: it is no JSON ({error})") from error
+    raise MessageError("not a Dispatch: it is not an object in the place of Celery's one argument")
+
+
+def _write_anew(message: Any, dispatch: Dispatch) -> None:
+    """Leave nothing in the message but its dispatch.
+
+    Celery heeds much that could have been sent along: a time to begin, an expiry, another content
+    type. Each would keep the slot without running the step.
+    """
+    message.body = orjson.dumps(task_arguments(dispatch))
+    message.content_type, message.content_encoding = "application/json", "utf-8"
+    message.headers = task_headers(dispatch)
+    message.properties = {"correlation_id": task_id(dispatch)}
 
 
 class _Silent:

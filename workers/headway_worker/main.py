@@ -32,7 +32,7 @@ from headway_worker.intake import Intake
 from headway_worker.journal import Journal
 from headway_worker.leftovers import reap
 from headway_worker.logs import LogShipper
-from headway_worker.metrics import MetricsServer
+from headway_worker.metrics import Figures, MetricsServer
 from headway_worker.reporter import Reporter
 from headway_worker.roster import Roster
 from headway_worker.runner.interpreters import Interpreters
@@ -43,13 +43,14 @@ from headway_worker.spool import Spool
 from headway_worker.stop import StopReason
 
 SUPERSEDED_STATUS = 75
+GAVE_UP_STATUS = 1
 _KILL_GRACE_SECONDS = 3.0
 _FLUSH_SECONDS = 5.0
 _log = structlog.get_logger()
 
 
 def run(settings: WorkerSettings, own_env: Mapping[str, str]) -> int:
-    """Return the exit status once the worker was told to end (0) or superseded (75).
+    """Return the exit status: told to end (0), superseded (75), or broken beyond repair (1).
 
     Raises:
         ForbiddenError: the token is not a worker's, or not of the team that was given.
@@ -111,9 +112,11 @@ class Worker:
         self._heart.start()
         if self._settings.metrics_listen:
             self._metrics = MetricsServer(self._settings.metrics_listen, self._figures)
-        threading.Thread(target=self._end_when_told, name="drain", daemon=True).start()
+        drain = threading.Thread(target=self._end_when_told, name="drain", daemon=True)
+        drain.start()
         _log.info("worker_ready", worker=self._identity.worker, boot=self._identity.boot)
-        self._consumer.run()
+        self._consumer.run(self._gave_up)
+        drain.join()
         return self._status
 
     def close(self) -> None:
@@ -210,6 +213,7 @@ class Worker:
         )
         self._heart.lease.renewed_at = at
         intake = Intake(self._roster, Attempts(self._ports(lease)).handle)
+        self._refusals = intake.refusals
         self._consumer = Consumer(
             settings.broker_url,
             settings.queues(registered.team),
@@ -249,13 +253,14 @@ class Worker:
             code=self._settings.code,
         )
 
-    def _figures(self) -> Mapping[str, float]:
+    def _figures(self) -> Figures:
         left = self._heart.lease.trusted_until - self._clock.monotonic()
         return {
             "headway_worker_slots": self._roster.slots,
             "headway_worker_slots_free": self._roster.free(),
             "headway_worker_spool_completions": len(self._spool.pending()),
             "headway_worker_lease_seconds": max(0.0, left),
+            "headway_worker_messages_refused_total": self._refusals.counts(),
         }
 
     def _superseded(self) -> None:
@@ -263,6 +268,13 @@ class Worker:
         if not self._ending.is_set():
             _log.error("superseded", worker=self._identity.worker, boot=self._identity.boot)
             self._status = SUPERSEDED_STATUS
+            self._ending.set()
+
+    def _gave_up(self) -> None:
+        """Celery has stopped of itself: end as when told to, but not as if all was well."""
+        if not self._ending.is_set():
+            _log.error("consumer_gave_up", note="No more steps are taken; the worker ends.")
+            self._status = GAVE_UP_STATUS
             self._ending.set()
 
     def _end_when_told(self) -> None:

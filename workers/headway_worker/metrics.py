@@ -8,19 +8,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from headway.errors import UnavailableError
 
-Figures = Callable[[], Mapping[str, float]]
+# A figure by its name; where there are several, each by its reason.
+Figures = Mapping[str, float | Mapping[str, int]]
 _HELP = {
     "headway_worker_slots": "Steps that may run at the same time.",
     "headway_worker_slots_free": "Slots that no step holds.",
     "headway_worker_spool_completions": "Ended attempts that the coordinator has not acknowledged.",
     "headway_worker_lease_seconds": "Seconds for which the leases of running steps are trusted.",
+    "headway_worker_messages_refused_total": "Messages that were dropped, as they were no step's.",
 }
 
 
 class MetricsServer:
     """Answers `/metrics` until it is closed."""
 
-    def __init__(self, listen: str, figures: Figures) -> None:
+    def __init__(self, listen: str, figures: Callable[[], Figures]) -> None:
         host, _, port = listen.rpartition(":")
         handler = type("Handler", (_Handler,), {"figures": staticmethod(figures)})
         try:
@@ -47,16 +49,21 @@ class MetricsServer:
         self._thread.join(timeout=5)
 
 
-def exposition(figures: Mapping[str, float]) -> str:
-    """Return gauges in Prometheus's text format."""
+def exposition(figures: Figures) -> str:
+    """Return the figures in Prometheus's text format."""
     lines = []
     for name, value in figures.items():
-        lines += [f"# HELP {name} {_HELP[name]}", f"# TYPE {name} gauge", f"{name} {value:g}"]
+        kind = "counter" if name.endswith("_total") else "gauge"
+        lines += [f"# HELP {name} {_HELP[name]}", f"# TYPE {name} {kind}"]
+        if isinstance(value, Mapping):
+            lines += [f'{name}{{reason="{reason}"}} {count}' for reason, count in value.items()]
+        else:
+            lines.append(f"{name} {value:g}")
     return "\n".join(lines) + "\n"
 
 
 class _Handler(BaseHTTPRequestHandler):
-    figures: Figures
+    figures: Callable[[], Figures]
 
     def do_GET(self) -> None:
         found = self.path == "/metrics"

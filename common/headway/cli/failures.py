@@ -7,7 +7,7 @@ import sys
 from typer.exceptions import TyperException
 
 from headway.cli.printing import clean, print_document
-from headway.errors import DefinitionError, HeadwayError
+from headway.errors import DefinitionError, HeadwayError, Problem
 
 
 def report(error: HeadwayError, *, as_json: bool) -> int:
@@ -23,7 +23,7 @@ def report(error: HeadwayError, *, as_json: bool) -> int:
 def lines_of(error: HeadwayError) -> list[str]:
     """Return the error as text: each located mistake on its own line, or message and hint."""
     problems = error.problems if isinstance(error, DefinitionError) else ()
-    lines = [str(p) if p.line else f"error: {p.message}" + _tail(p.hint) for p in problems]
+    lines = [str(p) if p.line else _placeless(p) for p in problems]
     if not lines:
         lines = [f"error: {error.message}"]
         if error.hint:
@@ -39,6 +39,12 @@ def wrong_use(error: TyperException) -> HeadwayError:
     if message.startswith("Usage:"):
         message = "missing command"
     return DefinitionError(message[:1].lower() + message[1:], code="usage", hint=hint)
+
+
+def _placeless(problem: Problem) -> str:
+    """Line 0 is no place: a param or a part of a request, named by what stands for the file."""
+    subject = f"{problem.file}: " if problem.file else "error: "
+    return subject + problem.message + _tail(problem.hint)
 
 
 def _tail(hint: str | None) -> str:

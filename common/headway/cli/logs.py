@@ -13,7 +13,7 @@ import typer
 from headway.cli.arguments import JsonOption, RunArgument
 from headway.cli.connection import connect, run_id
 from headway.cli.printing import print_document, print_table, size
-from headway.cli.snapshot import Snapshot, StepView, snapshot, terminal
+from headway.cli.snapshot import Snapshot, StepView, snapshot
 from headway.errors import DefinitionError, ForbiddenError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Reader:
         return steps
 
     def _ended(self, run: Snapshot) -> bool:
-        if terminal(run.state):
+        if run.still:
             return True
         return self._step is not None and bool(run.steps) and all(s.done for s in self._wanted(run))
 

@@ -55,9 +55,16 @@ def state_words(state: str) -> str:
     return f"{SYMBOLS.get(state, '?')} {state.replace('_', ' ')}"
 
 
-def painted_state(state: str) -> str:
-    """Return the state's words, in colour on a terminal; the colour says nothing of its own."""
-    return _paint(state_words(state), _COLOURS.get(state))
+def run_words(run: Mapping[str, Any]) -> str:
+    """Return the state of a run of the API; of one that is set aside, that before all else."""
+    words = state_words(str(run.get("state")))
+    return f"! set aside ({words})" if run.get("quarantine") else words
+
+
+def painted_run(run: Mapping[str, Any]) -> str:
+    """Return the state of a run in words, coloured on a terminal; colour says nothing more."""
+    colour = _COLOURS["failed"] if run.get("quarantine") else _COLOURS.get(str(run.get("state")))
+    return _paint(run_words(run), colour)
 
 
 def clean(text: str) -> str:

@@ -15,10 +15,11 @@ from headway.cli.printing import (
     clean,
     clock_time,
     one_line,
-    painted_state,
+    painted_run,
     print_document,
     print_table,
     rows_of,
+    run_words,
     span,
     state_words,
 )
@@ -70,7 +71,7 @@ def _row(row: Any) -> tuple[str, ...]:
     took = between(row.get("started_at"), row.get("finished_at"))
     created = clock_time(row.get("created_at"))
     names = (str(row.get("id")), str(row.get("pipeline")), str(row.get("team") or "-"))
-    return (*names, state_words(str(row.get("state"))), created, span(took))
+    return (*names, run_words(row), created, span(took))
 
 
 def show(id: RunArgument, json: JsonOption = False) -> int:
@@ -98,11 +99,12 @@ def _step_row(step: StepView) -> tuple[str, ...]:
 
 def _print_facts(run: Snapshot) -> None:
     raw = run.raw
-    print(f"{run.team}/{run.pipeline} {run.id}: {painted_state(run.state)}")
+    print(f"{run.team}/{run.pipeline} {run.id}: {painted_run(raw)}")
     if run.reason:
         print(f"reason: {clean(run.reason)}")
     if raw.get("quarantine"):
-        print(f"set aside, needs a person: {one_line(raw['quarantine'], 200)}")
+        print(f"set aside: {one_line(raw['quarantine'], 200)}")
+        print("what to do: look at the coordinator's log, then start a new run")
     print(f"started by {clean(str(raw.get('actor')))}, {clock_time(raw.get('created_at'))}")
     print(f"definition {str(raw.get('digest'))[:12]}, version {raw.get('version', '-')}")
     if raw.get("params"):

@@ -67,6 +67,11 @@ class Snapshot:
     steps: tuple[StepView, ...]
     raw: Mapping[str, Any]
 
+    @property
+    def still(self) -> bool:
+        """Return whether the run has ended, or is set aside: it does not move any more."""
+        return terminal(self.state) or bool(self.raw.get("quarantine"))
+
     def seconds(self) -> float | None:
         """Return how long the run took, from its start or else from its making."""
         start = self.raw.get("started_at") or self.raw.get("created_at")

@@ -12,7 +12,7 @@ from headway.cli.arguments import JsonOption, parameters
 from headway.cli.connection import connect
 from headway.cli.definitions import Definitions, valid_definitions
 from headway.cli.printing import print_document
-from headway.cli.snapshot import Snapshot, terminal
+from headway.cli.snapshot import Snapshot
 from headway.cli.summary import print_summary
 from headway.errors import DefinitionError
 
@@ -93,10 +93,10 @@ def _started(client: Client, started: dict[str, Any], *, as_json: bool) -> int:
 
 
 def _wait(client: Client, started: dict[str, Any], *, as_json: bool) -> int:
-    from headway.cli.watching import watch
-
     id = str(started["id"])
     try:
+        from headway.cli.watching import watch
+
         last = watch(client, id)
     except KeyboardInterrupt:
         if as_json:
@@ -114,4 +114,4 @@ def _wait(client: Client, started: dict[str, Any], *, as_json: bool) -> int:
 
 def status_of(run: Snapshot) -> int:
     """Return the exit status that a run's state means."""
-    return 0 if run.state == "succeeded" or not terminal(run.state) else 1
+    return 0 if run.state == "succeeded" or not run.still else 1

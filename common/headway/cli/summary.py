@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headway.cli.printing import clean, one_line, painted_state, size, span
+from headway.cli.printing import clean, one_line, painted_run, size, span
 from headway.cli.progress import transition
 from headway.cli.snapshot import Snapshot, StepView
 
@@ -11,7 +11,7 @@ _TROUBLE = ("failed", "upstream_failed", "cancelled")
 
 def print_summary(run: Snapshot, address: str) -> None:
     """Print the summary on stdout."""
-    state = f"{painted_state(run.state)}{_allowed(run)}"
+    state = f"{painted_run(run.raw)}{_allowed(run)}"
     print(f"{run.pipeline} {run.id}: {state} in {span(run.seconds())}")
     for step in run.steps:
         if step.state in _TROUBLE:

@@ -30,7 +30,7 @@ class Progress(Protocol):
 
 
 def watch(client: Client, id: str) -> Snapshot:
-    """Return the run once it has ended; what happens meanwhile is shown on stderr.
+    """Return the run once it has ended or is set aside; what happens meanwhile is shown on stderr.
 
     Raises UnavailableError after a minute without an answer.
     """
@@ -48,7 +48,7 @@ def follow(
     clock: Clock,
     pause: Callable[[float], Any],
 ) -> Snapshot:
-    """Ask until the run has ended, and return its last snapshot."""
+    """Ask until the run has ended or is set aside, and return its last snapshot."""
     silent_since: float | None = None
     while True:
         try:
@@ -66,7 +66,9 @@ def follow(
             silent_since = None
             progress.say("it answers again")
         progress.show(run)
-        if terminal(run.state):
+        if run.still:
+            if not terminal(run.state):
+                progress.say(f"set aside, it will not move: {run.raw['quarantine']}")
             return run
         pause(POLL_S)
 

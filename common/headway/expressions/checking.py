@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
+from headway.expressions.durations import parse_duration
 from headway.expressions.limits import ExpressionError
 from headway.expressions.names import RESERVED, loop_variable, simple_path
 from headway.expressions.scope import RUN_FIELDS, STEP_FIELDS, Fault, Scope
@@ -118,7 +119,8 @@ class _Checker:
             if operator in ("+", "-", "*", "/", "%"):
                 left = self._arithmetic(place, left, operator, right)
             else:
-                self._compare(node.operands[index], left, operator, right)
+                self._compare(place, left, operator, right)
+                self._durations(node, index, left, right)
                 left = "bool"
         return left
 
@@ -141,6 +143,23 @@ class _Checker:
             self._fault(place.offset, "wrong_type", message, hint)
         elif operator not in ("==", "!=") and family(left) in ("list", "object", "null"):
             self._fault(place.offset, "wrong_type", f"{shown(left)} has no order")
+
+    def _durations(self, node: Chain, index: int, left: str, right: str) -> None:
+        """Declared durations are text: without order, and never equal to another kind of text."""
+        if "duration" not in (left, right) or node.operators[index] == "in":
+            return
+        place = node.operands[index]
+        if node.operators[index] not in ("==", "!="):
+            message = "a duration is text and has no order"
+            hint = 'compare lengths: duration(params.x) < duration("90s")'
+            self._fault(place.offset, "wrong_type", message, hint)
+            return
+        for operand in node.operands[index : index + 2]:
+            if isinstance(operand, Constant) and isinstance(operand.value, str):
+                try:
+                    parse_duration(operand.value)
+                except ValueError as error:
+                    self._fault(operand.offset, "bad_value", f"compared with a duration: {error}")
 
     def _arithmetic(self, place: Expr, left: str, operator: str, right: str) -> str:
         if "any" in (left, right):

@@ -6,11 +6,11 @@ wrong types and over-long strings are refused: a team's worker is hostile to the
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import to_json
 
 VERSION = 1
 DISPATCH_LIMIT_BYTES = 1024
@@ -25,11 +25,17 @@ Short = Annotated[str, StringConstraints(max_length=200)]
 Text = Annotated[str, StringConstraints(max_length=8192)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
+One = Annotated[int, Field(ge=1, le=1)]  # as a Literal it would take 1.0 and true as well
 
 
 class Message(BaseModel):
+    # Strict: "2", 2.0 or "no" are neither counts nor flags. In JSON times, enums, bytes are text.
     model_config = ConfigDict(
-        extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64"
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
     )
 
 
@@ -46,7 +52,7 @@ class Outcome(StrEnum):
 class Dispatch(Message):
     """A doorbell: which attempt waits. It carries no parameters and gives no right by itself."""
 
-    v: Literal[1] = 1
+    v: One = VERSION
     team: Name
     run: Id
     step: Name
@@ -72,7 +78,7 @@ class Registered(Message):
     team: Name
     lease_ms: Count
     heartbeat_ms: Count
-    server_now: datetime
+    server_now: AwareDatetime
 
 
 class Claim(Message):
@@ -178,10 +184,16 @@ class StepError(Message):
     detail: Annotated[str, StringConstraints(max_length=65_536)] | None = None
 
 
+def _of_size(outputs: dict[str, Any]) -> dict[str, Any]:
+    if outputs and len(to_json(outputs, inf_nan_mode="constants")) > OUTPUTS_LIMIT_BYTES:
+        raise ValueError(f"the outputs take more than {OUTPUTS_LIMIT_BYTES} bytes as JSON")
+    return outputs
+
+
 class Completion(Message):
     """How an attempt ended. Sent sealed (see `Sealed`), at least once."""
 
-    v: Literal[1] = 1
+    v: One = VERSION
     attempt: Id
     fence: Count
     run: Id
@@ -193,10 +205,10 @@ class Completion(Message):
     reason: Short | None = None
     exit_code: int | None = None
     error: StepError | None = None
-    outputs: dict[str, Any] = {}
+    outputs: Annotated[dict[str, Any], AfterValidator(_of_size)] = {}
     artifacts: Annotated[list[ArtifactRef], Field(max_length=1000)] = []
-    started_at: datetime
-    finished_at: datetime
+    started_at: AwareDatetime
+    finished_at: AwareDatetime
     log_bytes: Count = 0
 
 
@@ -236,7 +248,7 @@ class LogBatch(Message):
 class Nudge(Message):
     """Tells the leader that the inbox has something; losing it costs one poll."""
 
-    nudge: Literal[1] = 1
+    nudge: One = 1
 
 
 M = TypeVar("M", bound=Message)

@@ -11,7 +11,7 @@ from typing import Any
 
 from headway.clock import rfc3339
 from headway.errors import DefinitionError, Problem
-from headway.expressions.durations import format_duration, parse_duration
+from headway.expressions.durations import parse_duration
 from headway.spec import names, values
 from headway.spec.document import Mapping as MappingNode
 from headway.spec.document import Node, Scalar
@@ -242,7 +242,8 @@ def _moment(value: Any) -> datetime:
 def _duration(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{_shown(value)} is not a duration such as 90s or 1h30m")
-    return format_duration(parse_duration(value))
+    parse_duration(value)
+    return value  # as it was written: expressions compare durations as text
 
 
 def _list(value: Any) -> list[Any]:

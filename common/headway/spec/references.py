@@ -19,6 +19,7 @@ from headway.spec.document import Mapping, Node, Scalar, Sequence
 from headway.spec.graph import needs_of
 from headway.spec.params import Param
 from headway.spec.report import Report
+from headway.spec.steps import LATER
 
 Steps = dict[str, Node]
 
@@ -115,7 +116,7 @@ def _check_step(root: Mapping, step: Mapping, scope: Scope, report: Report) -> N
             _check_inputs(node, scope, report)
         elif key in _TEMPLATED:
             _check_templates(node, scope, report)
-        elif key not in _OWN_RULES:
+        elif key not in _OWN_RULES and key not in LATER:
             _refuse_templates(key, node, report)
     if _PROCESS_KINDS & step.entries.keys():
         _, defaults = root.entries.get("defaults", (None, None))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
+import structlog
 from anyio import CapacityLimiter, from_thread, to_thread
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
@@ -40,6 +41,8 @@ from headway_coordinator.application.reading import artifact_key
 from headway_coordinator.application.services import Services
 from headway_coordinator.application.uploads import held_attempt, store_artifact, store_logs
 
+log = structlog.get_logger("headway.api")
+
 M = TypeVar("M", bound=Message)
 
 _CALLS = 24
@@ -60,7 +63,7 @@ def worker_routes(services: Services) -> list[BaseRoute]:
         call("register", Register, register),
         call("claims", ClaimBatch, claim),
         call("heartbeat", Heartbeat, heartbeat),
-        call("completions", CompletionBatch, completions),
+        call("completions", CompletionBatch, Completions()),
         call("logs", LogBatch, logs),
         Route("/worker/v1/artifacts/{attempt}", upload, methods=["PUT"]),
         Route("/worker/v1/artifacts/{attempt}/{sha256}", download, methods=["GET"]),
@@ -167,12 +170,29 @@ def heartbeat(services: Services, team: str, beat: Heartbeat) -> bytes:
     return _json(answer)
 
 
-def completions(services: Services, team: str, batch: CompletionBatch) -> bytes:
-    """Proved completions go to the inbox."""
-    received = record_completions(services.storage, services.secret_key, team, batch.completions)
-    if received.accepted:
-        services.nudge()
-    return _json(received)
+class Completions:
+    """Proved completions go to the inbox. Refusals are counted; the first of a kind is logged."""
+
+    def __init__(self) -> None:
+        self._logged: set[str] = set()  # at most as many as there are kinds
+
+    def __call__(self, services: Services, team: str, batch: CompletionBatch) -> bytes:
+        def refused(kind: str, detail: str) -> None:
+            services.refused(kind)
+            if kind not in self._logged:
+                self._logged.add(kind)
+                log.warning("completion_refused", kind=kind, team=team, reason=detail[:300])
+
+        received = record_completions(
+            services.storage,
+            services.secret_key,
+            team,
+            batch.completions,
+            refused=refused,
+        )
+        if received.accepted:
+            services.nudge()
+        return _json(received)
 
 
 def logs(services: Services, team: str, batch: LogBatch) -> bytes:

@@ -112,6 +112,10 @@ class Advancer:
             return self.now()
         return self._memory.next_due()
 
+    def read_again(self, runs: Iterable[str]) -> None:
+        """Drop what is remembered of the runs and read their rows; what those say is acted on."""
+        self._memory.read_again(runs)
+
     def state_of(self, run: str) -> RunState | None:
         return self._memory.runs.get(run)
 
@@ -305,7 +309,10 @@ class Advancer:
 
     def _accept(self, batch: Batch, withdrawn: Sequence[Incoming], given: _Input) -> Report:
         """The commit succeeded: move the memory, then publish."""
-        report = Report(events=len(given.incoming) + len(given.entries), ignored=len(batch.ignored))
+        entries = len(given.entries)
+        report = Report(
+            events=len(given.incoming) + entries, inbox=entries, ignored=len(batch.ignored)
+        )
         self._set_aside(batch, report)
         for run, touched in batch.touched.items():
             self._memory.runs[run] = touched.commit(self._memory.runs.get(run))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +21,20 @@ from headway.protocol.messages import (
     parse,
 )
 from headway.protocol.proof import completion_token, is_sealed
+from headway.refusals import in_words
 from headway_coordinator.application.ports import AttemptHold, InboxKind, Storage
 from headway_coordinator.engine.states import ATTEMPT_TERMINAL
+
+# Told to the worker, and, with underscores, what refusals are counted under: a closed set.
+REFUSALS = (
+    "malformed",
+    "unknown attempt",
+    "superseded",
+    "not claimed",
+    "wrong proof",
+    "not of this attempt",
+)
+Refused = Callable[[str, str], None]  # kind, detail
 
 _ENDED = frozenset(str(state) for state in ATTEMPT_TERMINAL)
 
@@ -36,11 +48,19 @@ class Verified:
     refused: dict[str, str] = field(default_factory=dict)
 
 
+def _unheard(kind: str, detail: str) -> None: ...
+
+
 def record_completions(
-    storage: Storage, key: bytes, team: str, sealed: Sequence[Sealed]
+    storage: Storage,
+    key: bytes,
+    team: str,
+    sealed: Sequence[Sealed],
+    *,
+    refused: Refused = _unheard,
 ) -> Received:
     """Put each proved completion into the inbox; returns which are accepted and which refused."""
-    verified = verify_completions(storage, key, sealed, team=team)
+    verified = verify_completions(storage, key, sealed, team=team, refused=refused)
     entries: list[tuple[str, InboxKind, str, str, Mapping[str, Any]]] = [
         (c.run, "completion", dedupe(c), f"worker:{c.worker}", c.model_dump(mode="json"))
         for c in verified.proved
@@ -57,16 +77,22 @@ def dedupe(completion: Completion) -> str:
 
 
 def verify_completions(
-    storage: Storage, key: bytes, sealed: Sequence[Sealed], *, team: str | None
+    storage: Storage,
+    key: bytes,
+    sealed: Sequence[Sealed],
+    *,
+    team: str | None,
+    refused: Refused = _unheard,
 ) -> Verified:
     """Check each completion against the row of its attempt; one look-up for the whole batch.
 
     `team` is that of the worker's token; None for the event queue, where the proof alone counts.
+    `refused` hears of every refusal, also of those that name no attempt.
     """
     verified = Verified()
     read = []
     for one in sealed:
-        completion = _read(one)
+        completion = _read(one, refused)
         if completion is not None:
             read.append((one, completion))
         elif (attempt := _named(one)) is not None:
@@ -76,6 +102,7 @@ def verify_completions(
         hold = holders.get(completion.attempt)
         reason = _refusal(hold, one, completion, key)
         if reason is not None:
+            refused(reason.replace(" ", "_"), _who(completion))
             verified.refused[completion.attempt] = reason
         elif hold is not None and hold.state in _ENDED:
             verified.known.append(completion.attempt)
@@ -84,10 +111,15 @@ def verify_completions(
     return verified
 
 
-def _read(sealed: Sealed) -> Completion | None:
+def _who(completion: Completion) -> str:
+    return f"attempt {completion.attempt} of run {completion.run}, from {completion.worker}"
+
+
+def _read(sealed: Sealed, refused: Refused) -> Completion | None:
     try:
         completion = parse(Completion, sealed.body, limit=COMPLETION_LIMIT_BYTES)
-    except MessageError:
+    except MessageError as error:
+        refused("malformed", in_words(error))
         return None
     update = {
         "outputs": storable(completion.outputs),

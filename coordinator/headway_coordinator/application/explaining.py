@@ -13,7 +13,7 @@ from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import Storage, StoredRun, WorkerInfo
 from headway_coordinator.engine.explain import Blocker, explain
 from headway_coordinator.engine.model import RunState, Step
-from headway_coordinator.engine.states import StepStatus
+from headway_coordinator.engine.states import RUN_TERMINAL, StepStatus
 
 _LEASE = "advance/0"
 
@@ -22,14 +22,17 @@ def explain_run(storage: Storage, run: str, *, live_within: timedelta) -> dict[s
     """Return `{"steps": [{"step", "blockers": [{"code", "since", "subject", "message"}]}]}`.
 
     A worker counts as live if it was heard of within `live_within`. Steps that run or have ended
-    are left out. Raises ForbiddenError (404) for an unknown run.
+    are left out; of a run that is set aside, only those that have ended. Raises ForbiddenError
+    (404) for an unknown run.
     """
     stored = storage.runs.load([run])
     if not stored:
         return _not_yet(storage, run)
-    state = _state(storage, stored[0])
-    view = _View(storage, state, live_within)
-    explained = [(key, view.blockers(step)) for key, step in state.steps.items()]
+    explained = _set_aside(stored[0])
+    if explained is None:
+        state = _state(storage, stored[0])
+        view = _View(storage, state, live_within)
+        explained = [(key, view.blockers(step)) for key, step in state.steps.items()]
     return {
         "steps": [
             {"step": key, "blockers": [_as_dict(b) for b in blockers]}
@@ -42,6 +45,18 @@ def explain_run(storage: Storage, run: str, *, live_within: timedelta) -> dict[s
 def _state(storage: Storage, stored: StoredRun) -> RunState:
     plan = Plans(storage.definitions).get(stored.run.digest)
     return RunState.of(plan, stored.run, stored.steps)
+
+
+def _set_aside(stored: StoredRun) -> list[tuple[str, list[Blocker]]] | None:
+    """Nobody advances such a run, so what else its steps seem to wait for does not matter.
+
+    Its rows may make no sense together, so no state is built of them. None: it is not set aside.
+    """
+    if stored.quarantine is None or stored.run.status in RUN_TERMINAL:
+        return None
+    message = f"the run is set aside and does not move: {stored.quarantine}"
+    blocker = Blocker("quarantined", None, stored.run.id, message)
+    return [(step.key, [blocker]) for step in stored.steps if not step.terminal]
 
 
 def _not_yet(storage: Storage, run: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from headway.spec import Spec, bind_params, load_all
 from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.application.identity import demand_team
 from headway_coordinator.application.ports import InboxEntry, Storage, StoredDefinition
-from headway_coordinator.application.reading import visible_run
+from headway_coordinator.application.reading import SET_ASIDE_HINT, visible_run
 from headway_coordinator.engine.states import RUN_REOPENED, RUN_TERMINAL, RunStatus
 
 
@@ -134,8 +134,9 @@ def cancel_run(
     reason: str | None,
     key: str | None = None,
 ) -> InboxEntry:
-    """Record the wish to cancel. Raises ConflictError if the run has ended."""
+    """Record the wish to cancel. Raises ConflictError if the run has ended or is set aside."""
     row = visible_run(storage, identity, run)
+    _demand_not_set_aside(row)
     if RunStatus(row["state"]) in RUN_TERMINAL:
         raise ConflictError("run_ended", f"the run has ended as {row['state']}; nothing to cancel")
     dedupe = f"cancel:{run}:{key or ids.new_id(clock)}"
@@ -151,9 +152,10 @@ def retry_run(
 ) -> InboxEntry:
     """Record the wish to go on with what did not succeed.
 
-    Raises ConflictError unless the run ended and did not succeed.
+    Raises ConflictError unless the run ended, did not succeed and is not set aside.
     """
     row = visible_run(storage, identity, run)
+    _demand_not_set_aside(row)
     if RunStatus(row["state"]) not in RUN_REOPENED:
         message = f"the run is {row['state']}; only a failed, cancelled or timed out run is retried"
         raise ConflictError("not_retryable", message)
@@ -162,6 +164,13 @@ def retry_run(
         run=run, kind="retry", dedupe=dedupe, actor=identity.subject, body={}
     )
     return entry
+
+
+def _demand_not_set_aside(row: Mapping[str, Any]) -> None:
+    """Nobody advances such a run: a wish for it would lie in the inbox unheard."""
+    if row["quarantine"]:
+        message = f"the run is set aside and does not move: {row['quarantine']}"
+        raise ConflictError("quarantined", message, SET_ASIDE_HINT)
 
 
 @dataclass(frozen=True, slots=True)

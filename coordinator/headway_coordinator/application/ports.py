@@ -333,6 +333,10 @@ class Sweeps(Protocol):
     def expired(self, limit: int = 1000) -> list[Expired]:
         """Running attempts whose lease has run out, or that were reaped."""
 
+    def stranded(self, limit: int = 1000) -> list[str]:
+        """Open runs with a step that runs although no attempt of it is live: something moved a
+        row behind the leader's back, or a withdrawal has not been told yet."""
+
     def database_now(self) -> datetime: ...
 
 

@@ -12,6 +12,8 @@ from headway.errors import ForbiddenError
 from headway_coordinator.access.roles import Identity
 from headway_coordinator.application.ports import Storage, Store
 
+SET_ASIDE_HINT = "Look at the run's story and the coordinator's log, then start a new run."
+
 
 def visible_run(storage: Storage, identity: Identity, id: str) -> dict[str, Any]:
     """Return the run. Raises ForbiddenError (404) if it is not there or another team's."""

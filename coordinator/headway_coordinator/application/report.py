@@ -18,6 +18,7 @@ class Report:
     """What one batch did, for metrics and tests."""
 
     events: int = 0
+    inbox: int = 0
     ignored: int = 0
     dispatched: int = 0
     runs_created: int = 0
@@ -31,6 +32,7 @@ class Report:
     def add(self, part: Report) -> None:
         """Count the part's doings in."""
         self.events += part.events
+        self.inbox += part.inbox
         self.ignored += part.ignored
         self.dispatched += part.dispatched
         self.runs_created += part.runs_created

@@ -26,7 +26,8 @@ def incoming_of(entry: InboxEntry) -> Incoming | None:
             return Incoming(entry.run, RetryRequested(entry.actor), entry.actor, entry.id)
         case "completion":
             try:
-                completion = Completion.model_validate(entry.body)
+                # The row holds JSON as Python's values: times and outcomes are text in it.
+                completion = Completion.model_validate(entry.body, strict=False)
             except ValidationError:
                 return None
             return Incoming(

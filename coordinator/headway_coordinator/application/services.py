@@ -12,6 +12,9 @@ from headway_coordinator.application.identity import Identities
 from headway_coordinator.application.ports import Storage, Store
 
 
+def _uncounted(kind: str) -> None: ...
+
+
 def _nothing() -> Mapping[str, Any]:
     return {}
 
@@ -19,7 +22,7 @@ def _nothing() -> Mapping[str, Any]:
 @dataclass(frozen=True, slots=True)
 class Services:
     """The parts. `nudge` wakes the leader and neither raises nor blocks; `dispatch_state` says what
-    this process knows of the broker."""
+    this process knows of the broker; `refused` counts a refused completion by its kind."""
 
     storage: Storage
     store: Store
@@ -29,6 +32,7 @@ class Services:
     worker_lease: timedelta
     heartbeat: timedelta
     dispatch_state: Callable[[], Mapping[str, Any]] = _nothing
+    refused: Callable[[str], None] = _uncounted
     identities: Identities = field(init=False, repr=False)
 
     @property

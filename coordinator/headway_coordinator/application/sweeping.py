@@ -24,6 +24,7 @@ from headway_coordinator.engine.events import Finished
 log = structlog.get_logger("headway.sweep")
 
 _LONGEST_WAIT = timedelta(minutes=5)
+_STRANDED_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,19 @@ class Sweeper:
         self._lease = lease
         self._claim_within = claim_within
         self._losses_seen = 0
+        self._inherited: list[Unclaimed] = []
+        self._stranded_at = float("-inf")
         self._database_since = clock.monotonic()
 
     def begin(self) -> None:
-        """Start anew: what an earlier leader saw is not what this one saw."""
+        """Start anew: what an earlier leader saw is not what this one saw.
+
+        Nobody knows what it still published, or what the broker lost before this one looked: what
+        is unclaimed now will be published again.
+        """
         self._losses_seen = self._watch.broker().losses
+        self._inherited = self._storage.sweeps.unclaimed()
+        self._stranded_at = float("-inf")
         self._database_since = self._clock.monotonic()
 
     def database_failed(self) -> None:
@@ -103,11 +112,16 @@ class Sweeper:
 
     def _dispatches(self, lease: Lease, report: SweepReport) -> None:
         view = self._watch.broker()
-        if view.losses != self._losses_seen:
+        if view.reachable and view.losses != self._losses_seen:
             log.warning("broker_data_gone", losses=view.losses)
             report.broker_losses = view.losses - self._losses_seen
             self._again(lease, self._storage.sweeps.unclaimed(), report)
             self._losses_seen = view.losses
+            self._inherited = []
+            return
+        if view.reachable and self._inherited:
+            self._again(lease, self._inherited, report)
+            self._inherited = []
             return
         overdue = self._storage.sweeps.overdue()
         report.overdue = len(overdue)
@@ -149,6 +163,14 @@ class Sweeper:
             [known[a].model_copy(update={"dispatch_no": known[a].dispatch_no + 1}) for a in moved]
         )
         log.info("dispatched_again", count=len(moved))
+
+    def stranded(self) -> list[str]:
+        """Return runs whose steps wait for attempts that are not live; looks now and then."""
+        now = self._clock.monotonic()
+        if now - self._stranded_at < _STRANDED_EVERY_S:
+            return []
+        self._stranded_at = now
+        return self._storage.sweeps.stranded()
 
     # --- attempts --------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from headway.errors import UnavailableError
 from headway_coordinator.bench.cases import Case
 from headway_coordinator.supervision import Child, Supervisor
 
-_TIMEOUT_S = 300.0
+_TIMEOUT_S = 60.0
 
 
 class CanvasSide:
@@ -50,7 +50,14 @@ class CanvasSide:
         started = self._clock.monotonic()
         results = [_graph(case).apply_async() for _ in range(case.runs)]
         for result in results:
-            result.get(timeout=_TIMEOUT_S, interval=0.01)
+            try:
+                result.get(timeout=_TIMEOUT_S, interval=0.01)
+            except Exception as error:
+                raise UnavailableError(
+                    "canvas_stuck",
+                    f"Celery canvas gave no result of `{case.title}` within {_TIMEOUT_S:g} s",
+                    "measure again: its result backend is known to lose notices",
+                ) from error
         seconds = self._clock.monotonic() - started
         for result in results:
             result.forget()

@@ -93,13 +93,15 @@ def _measure(chosen: Sequence[Case], rounds: int, folder: Path) -> tuple[list[Fi
         theirs.start(supervisor)
         for number in range(rounds):
             for entry in figures:
-                print(f"round {number + 1}: {entry.case.title}", file=sys.stderr)
+                _tell(f"round {number + 1}: {entry.case.title}: headway")
                 before = ours.cpu_seconds()
                 entry.headway.append(ours.measure(entry.case))
                 for part, seconds in ours.cpu_seconds().items():
                     used = seconds - before[part]
                     entry.cpu[part] = entry.cpu.get(part, 0.0) + used
+                _tell(f"  {entry.headway[-1]:.2f} s; canvas")
                 entry.canvas.append(theirs.measure(entry.case))
+                _tell(f"  {entry.canvas[-1]:.2f} s\n")
     except Exception:
         _show_logs(folder)
         raise
@@ -107,6 +109,10 @@ def _measure(chosen: Sequence[Case], rounds: int, folder: Path) -> tuple[list[Fi
         ours.close()
         supervisor.stop()
     return figures, database.split(":", 1)[0].split("+")[0]
+
+
+def _tell(text: str) -> None:
+    print(text, end="", file=sys.stderr, flush=True)
 
 
 def _broker(supervisor: Supervisor, folder: Path) -> str:

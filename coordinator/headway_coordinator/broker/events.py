@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from kombu import Connection, Consumer, Queue
 
-from headway.broker_options import declaration, transport_options
+from headway.broker_options import declaration, transport, transport_options
 from headway.protocol.messages import (
     COMPLETION_LIMIT_BYTES,
     REQUEST_LIMIT_BYTES,
@@ -27,6 +27,8 @@ from headway.protocol.messages import (
 )
 from headway.protocol.proof import completion_token, is_sealed
 from headway.protocol.queues import EVENTS
+from headway.redis_transport import count_refusals
+from headway.refusals import Refusal, Refusals, in_words
 from headway_coordinator.application.batch import Incoming
 from headway_coordinator.application.requests import finished
 
@@ -52,8 +54,7 @@ class EventConsumer:
         self._key = key
         self._deliver = deliver
         self._nudge = nudge
-        self._refused = refused
-        self._seen_refusals: set[str] = set()
+        self._refusals = Refusals(refused)
         self._done: deque[Any] = deque()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -86,14 +87,20 @@ class EventConsumer:
                 stop.wait(1.0)
 
     def _consume(self, stop: threading.Event, done: deque[Any]) -> None:
-        options = transport_options(self._url)
-        with Connection(self._url, transport_options=options, connect_timeout=5) as connection:
+        with Connection(
+            self._url,
+            transport=transport(self._url),
+            transport_options=transport_options(self._url),
+            connect_timeout=5,
+        ) as connection:
+            count_refusals(connection, self._refusals)
             queue = Queue(**declaration(EVENTS))
             channel = connection.channel()
             with Consumer(
                 channel,
                 queues=[queue],
                 on_message=self._take,
+                on_decode_error=self._drop,
                 prefetch_count=_PREFETCH,
                 auto_declare=True,
             ):
@@ -117,7 +124,7 @@ class EventConsumer:
             batch = parse(CompletionBatch, body, limit=_ENVELOPE_LIMIT_BYTES)
         except MessageError as error:
             message.ack()
-            self._refuse("malformed", str(error))
+            self._refusals.refuse(Refusal.MALFORMED, in_words(error), EVENTS)
             return
         opened = [c for sealed in batch.completions if (c := self._opened(sealed)) is not None]
         if not opened:
@@ -128,13 +135,17 @@ class EventConsumer:
             event = finished(completion)
             self._deliver(Incoming(completion.run, event, ticket=ticket, worker=completion.worker))
 
+    def _drop(self, message: Any, error: Exception) -> None:
+        message.ack()
+        self._refusals.refuse(Refusal.UNREADABLE, f"its body cannot be read: {error}", EVENTS)
+
     def _opened(self, sealed: Sealed) -> Completion | None:
         """Return the completion if it is well formed and its MAC is the claim winner's."""
         inner = sealed.body.encode()
         try:
             completion = parse(Completion, inner, limit=COMPLETION_LIMIT_BYTES)
         except MessageError as error:
-            self._refuse("malformed", str(error))
+            self._refusals.refuse(Refusal.MALFORMED, in_words(error), EVENTS)
             return None
         token = completion_token(
             self._key,
@@ -145,15 +156,9 @@ class EventConsumer:
         )
         if is_sealed(inner, sealed.mac, token):
             return completion
-        self._refuse("forged", f"{completion.attempt}: the MAC is not the claim winner's")
+        why = f"{completion.attempt}: the MAC is not the claim winner's"
+        self._refusals.refuse(Refusal.FORGED, why, EVENTS)
         return None
-
-    def _refuse(self, kind: str, why: str) -> None:
-        """Count the refusal; the first of a kind is logged, a flood of them is not."""
-        self._refused(kind)
-        if kind not in self._seen_refusals:
-            self._seen_refusals.add(kind)
-            log.warning("event_refused", kind=kind, reason=why[:300])
 
 
 def _acknowledge(done: deque[Any]) -> None:

@@ -7,6 +7,7 @@ from typing import assert_never
 from zlib import crc32
 
 from headway.backoff import exponential, jittered
+from headway.expressions.durations import format_duration
 from headway.ids import attempt_id
 from headway.plan.model import Plan, PlanStep
 from headway_coordinator.engine.draft import Draft
@@ -283,7 +284,7 @@ def _queue_timed_out(draft: Draft, step: Step) -> None:
     limit = draft.plan.by_key[step.key].queue_timeout
     error = {
         "code": "queue_timeout",
-        "message": f"no worker took the step within {limit}",
+        "message": f"no worker took the step within {format_duration(limit or timedelta())}",
     }
     draft.end(step, StepStatus.FAILED, reason="queue_timeout", error=error)
 

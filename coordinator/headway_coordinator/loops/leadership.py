@@ -18,6 +18,7 @@ log = structlog.get_logger("headway.leadership")
 
 LEASE_NAME = "advance/0"
 _CAMPAIGN_EVERY_S = 1.0
+_COMPLAIN_EVERY_S = 60.0
 
 
 class Leadership:
@@ -36,6 +37,7 @@ class Leadership:
         self._margin_s = min(2.0, term.total_seconds() / 4)
         self._lease: Lease | None = None
         self._trusted_until = 0.0
+        self._complained = ("", 0.0)
         self.changed = threading.Event()
         self.gained = 0
         self.lost = 0
@@ -77,14 +79,23 @@ class Leadership:
                 LEASE_NAME, holder=self._holder, boot=self._boot, term=self._term
             )
         except StorageUnavailable as error:
-            log.warning("campaign_failed", reason=error.message)
+            self._complain(error.message)
             return
+        self._complained = ("", 0.0)
         if lease is None:
             return
         self._trust(lease, sent)
         self.gained += 1
         log.info("leadership_gained", lease=lease.name, epoch=lease.epoch, holder=lease.holder)
         self.changed.set()
+
+    def _complain(self, reason: str) -> None:
+        """Log why there is no campaign: when that changes, and once a minute."""
+        now = self._clock.monotonic()
+        said, at = self._complained
+        if reason != said or now - at >= _COMPLAIN_EVERY_S:
+            log.warning("campaign_failed", reason=reason)
+            self._complained = (reason, now)
 
     def _renew(self, lease: Lease) -> None:
         sent = self._clock.monotonic()

@@ -145,22 +145,29 @@ class LeadLoop:
             self._swept = now
             self._sweep(lease)
 
-    def _advance(self, lease: Lease, incoming: Sequence[Incoming], *, inbox: bool) -> None:
+    def _advance(self, lease: Lease, incoming: Sequence[Incoming], *, inbox: bool) -> int:
+        """Advance by one batch; return how many inbox rows it took."""
         started = self._clock.monotonic()
         report = self._advancer.advance(lease, incoming, inbox=inbox)
         self._events.acknowledge(incoming)
         self._in_flight = max(0, self._in_flight + report.dispatched - len(report.attempts_ended))
         self._gauges.batch(report, self._clock.monotonic() - started)
         self._gauges.leading(lease.epoch, self._advancer.open_runs())
-        if inbox and report.events - len(incoming) >= BATCH_LIMIT:
+        if report.inbox >= BATCH_LIMIT:
             self._mailbox.nudge()  # a full page: there may be more
+        return report.inbox
 
     def _sweep(self, lease: Lease) -> None:
         report, lost = self._sweeper.sweep(lease)
         if lost:
-            # A completion that came by HTTP counts before its attempt is given up.
-            self._advance(lease, [], inbox=True)
+            # Completions that came by HTTP count before their attempts are given up.
+            while self._advance(lease, [], inbox=True) >= BATCH_LIMIT:
+                pass
             self._advance(lease, lost, inbox=False)
+        stranded = self._sweeper.stranded()
+        if stranded:
+            log.warning("runs_stranded", runs=stranded[:20], count=len(stranded))
+            self._advancer.read_again(stranded)
         self._gauges.sweep(report)
 
     def _wait(self) -> float:

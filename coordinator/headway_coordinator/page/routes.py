@@ -21,8 +21,8 @@ from headway_coordinator.application.identity import not_signed_in, require
 from headway_coordinator.application.ports import RunFilter
 from headway_coordinator.application.services import Services
 from headway_coordinator.page.rendering import page
-from headway_coordinator.page.view import failed_steps, run_view
-from headway_coordinator.page.words import duration, look, web_address
+from headway_coordinator.page.view import failed_steps, run_look, run_view
+from headway_coordinator.page.words import duration, web_address
 
 _FORM_LIMIT_BYTES = 8192
 _TAILS = 5
@@ -94,7 +94,7 @@ def draw_run(services: Services, identity: Identity, request: Request) -> Respon
 
 
 def _blockers(services: Services, run: Mapping[str, Any]) -> dict[str, Sequence[Mapping[str, Any]]]:
-    if look(run["state"]).tone in ("ok", "fail") or run["state"] == "cancelled":
+    if run_look(run).tone in ("ok", "fail") or run["state"] == "cancelled":
         return {}
     explained = reading.explained(services.storage, run["id"], live_within=services.live_within)
     return {str(row["step"]): row["blockers"] for row in explained["steps"]}
@@ -128,9 +128,7 @@ def draw_runs(services: Services, identity: Identity, request: Request) -> Respo
     )
     rows, following = services.storage.queries.runs(wanted)
     now = services.clock.now()
-    runs = [
-        {**row, "look": look(row["state"]), "took": duration(_length(row, now))} for row in rows
-    ]
+    runs = [{**row, "look": run_look(row), "took": duration(_length(row, now))} for row in rows]
     return page("runs.html", runs=runs, next=following, pipeline=wanted.pipeline, now=now)
 
 
@@ -139,7 +137,7 @@ def _plain(text: str | None) -> str | None:
 
 
 def _length(row: Mapping[str, Any], now: Any) -> Any:
-    return (row["finished_at"] or now) - row["created_at"]
+    return (row["finished_at"] or now) - (row["started_at"] or row["created_at"])
 
 
 class SignIn:

@@ -9,10 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from headway.reasons import reason_words
+from headway_coordinator.application.reading import SET_ASIDE_HINT
 from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus
 from headway_coordinator.page.timeline import Segment, Span, segments
 from headway_coordinator.page.words import (
     PRECEDENCE,
+    SET_ASIDE,
     Look,
     duration,
     look,
@@ -77,19 +79,25 @@ def run_view(
     steps = run["steps"]
     ended = RunStatus(run["state"]) in RUN_TERMINAL
     end = run["finished_at"] or now
+    took = end - (run["started_at"] or run["created_at"])
     span = Span(run["created_at"], max(end, run["created_at"] + timedelta(milliseconds=1)))
     shown = _shown(steps)
     return RunView(
         run=run,
-        look=look(run["state"]),
-        open=not ended,
-        banner=_banner(run, blockers, span.end - span.start),
+        look=run_look(run),
+        open=not ended and not run["quarantine"],
+        banner=_banner(run, blockers, took),
         counts=_counts(steps),
         rows=tuple(_row(run, step, span, blockers, tails) for step in shown),
         left_out=len(steps) - len(shown),
         params=_texts(run["params"] or {}),
-        duration=span.end - span.start,
+        duration=took,
     )
+
+
+def run_look(run: Mapping[str, Any]) -> Look:
+    """Return how the run is shown: by its state, unless it is set aside and its state is stale."""
+    return SET_ASIDE if run["quarantine"] else look(run["state"])
 
 
 def failed_steps(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -124,8 +132,9 @@ def _banner(
 ) -> Banner:
     seen, took = look(run["state"]), duration(length)
     if run.get("quarantine"):
-        detail = "Headway does not advance it until an operator has looked at it."
-        return Banner(look("failed"), f"Set aside: {one_line(run['quarantine'])}", detail, None)
+        headline = f"Set aside: {one_line(run['quarantine'])}"
+        detail = f"Headway does not move it any more. {SET_ASIDE_HINT}"
+        return Banner(SET_ASIDE, headline, detail, f"headway runs show {run['id']}")
     match run["state"]:
         case "failed" | "timed_out" | "cancelled":
             headline, why = _ended_badly(run, seen.word, took)

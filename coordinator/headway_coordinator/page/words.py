@@ -40,6 +40,7 @@ LOOKS: Mapping[str, Look] = {
     "succeeded": Look("✓", "Succeeded", "ok"),
     "skipped": Look("–", "Skipped", "none"),
 }
+SET_ASIDE = Look("!", "Set aside", "fail")
 PRECEDENCE = tuple(LOOKS)
 
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\^_])")

@@ -5,12 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, literal_column, null, or_, select, union_all
+from sqlalchemy import Row, Select, exists, func, literal_column, null, or_, select, union_all
 
 from headway.protocol.messages import Dispatch
 from headway_coordinator.application.ports import Expired, Occupancy, Unclaimed
 from headway_coordinator.storage.database import Database
-from headway_coordinator.storage.schema import ATTEMPT_DISPATCHED, ATTEMPT_RUNNING, attempt
+from headway_coordinator.storage.schema import (
+    ATTEMPT_DISPATCHED,
+    ATTEMPT_RUNNING,
+    RUN_OPEN,
+    attempt,
+    run,
+    step,
+)
 
 _DISPATCHED = (
     select(
@@ -78,7 +85,25 @@ class StoredSweeps:
         )
         with self._database.reading() as connection:
             rows = connection.execute(wanted)
-            return [Expired(run, id, fence, bool(reaped)) for run, id, fence, reaped in rows]
+            return [Expired(of, id, fence, bool(reaped)) for of, id, fence, reaped in rows]
+
+    def stranded(self, limit: int = 1000) -> list[str]:
+        live = exists(
+            select(1)
+            .where(attempt.c.run_id == step.c.run_id, attempt.c.step == step.c.key)
+            .where(or_(ATTEMPT_DISPATCHED, ATTEMPT_RUNNING))
+        )
+        wanted = (
+            select(step.c.run_id)
+            .join(run, run.c.id == step.c.run_id)
+            .where(step.c.state == literal_column("'running'"), ~live)
+            .where(RUN_OPEN, run.c.quarantine.is_(None))
+            .distinct()
+            .order_by(step.c.run_id)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return list(connection.execute(wanted).scalars())
 
     def database_now(self) -> datetime:
         return self._database.read_clock()

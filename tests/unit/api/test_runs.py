@@ -195,3 +195,45 @@ def test_a_request_of_the_wrong_shape_is_refused(house: House, body: object) -> 
     assert response.status_code == 422, response.text
     assert response.headers["content-type"] == "application/problem+json"
     assert "a\0b" not in response.text
+
+
+def set_aside(house: House) -> str:
+    run = house.running()
+    with house.storage.advancing(house.lease) as tx:
+        tx.quarantine(run, "an illegal move")
+    return run
+
+
+def test_a_run_that_is_set_aside_says_so_wherever_it_is_shown(house: House) -> None:
+    run = set_aside(house)
+    [row] = house.ask("viewer", "GET", "/api/v1/runs").json()["runs"]
+    assert (row["id"], row["quarantine"]) == (run, "an illegal move")
+    assert house.shown(run)["quarantine"] == "an illegal move"
+
+    steps = house.ask("viewer", "GET", f"/api/v1/runs/{run}/explain").json()["steps"]
+
+    assert [row["step"] for row in steps] == ["extract", "load"]
+    for row in steps:
+        [blocker] = row["blockers"]
+        assert (blocker["code"], blocker["subject"]) == ("quarantined", run)
+        assert "an illegal move" in blocker["message"]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry"])
+def test_a_run_that_is_set_aside_takes_no_wishes(house: House, verb: str) -> None:
+    run = set_aside(house)
+    response = house.ask("operator", "POST", f"/api/v1/runs/{run}/{verb}")
+    assert (response.status_code, response.json()["code"]) == (409, "quarantined")
+    assert "an illegal move" in response.json()["detail"]
+    assert "start a new run" in response.json()["hint"]
+    assert house.storage.inbox.pending() == []
+
+
+def test_other_runs_are_not_set_aside(house: House) -> None:
+    house.apply()
+    waiting = house.start().json()["id"]
+    [row] = house.ask("viewer", "GET", "/api/v1/runs").json()["runs"]
+    assert (row["id"], row["state"], row["quarantine"]) == (waiting, "queued", None)
+    house.lead()
+    [row] = house.ask("viewer", "GET", "/api/v1/runs").json()["runs"]
+    assert (row["state"], row["quarantine"]) == ("running", None)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from headway.protocol.messages import (
     ClaimAnswers,
@@ -16,6 +18,7 @@ from headway.protocol.messages import (
     parse,
 )
 from headway.protocol.proof import completion_token, seal
+from headway_coordinator.application.completions import REFUSALS
 from tests.unit.api.house import KEY, SALES, House, Won
 
 
@@ -180,6 +183,49 @@ def test_a_malformed_completion_is_refused_by_name(house: House) -> None:
     mac = seal(body.encode(), won.token)
     assert report(house, {"body": body, "mac": mac}).refused == {won.dispatch.attempt: "malformed"}
     assert report(house, {"body": "[" * 50_000, "mac": mac}) == Received()
+
+
+def test_every_refusal_is_counted_and_the_first_of_a_kind_logged(house: House) -> None:
+    house.running()
+    won = house.won("extract")
+    good = won.sealed(house)
+    body = won.completion(house).model_dump(mode="json")
+    large = json.dumps({**body, "outputs": {"a": "x" * 256 * 1024}})
+    sealed = [
+        {"body": "no json", "mac": "0" * 64},
+        {"body": large, "mac": seal(large.encode(), won.token)},
+        {**good, "mac": "0" * 64},
+        won.sealed(house, fence=9),
+        won.sealed(house, attempt="nobody"),
+        won.sealed(house, step="load"),
+    ]
+    with capture_logs() as logged:
+        answer = house.work("completions", {"completions": sealed}).json()
+    assert answer["accepted"] == []
+    kinds = [row["kind"] for row in logged if row["event"] == "completion_refused"]
+    assert sorted(kinds) == sorted(set(house.refused))
+    assert sorted(house.refused) == [
+        "malformed",
+        "malformed",
+        "not_of_this_attempt",
+        "superseded",
+        "unknown_attempt",
+        "wrong_proof",
+    ]
+    assert {kind.replace("_", " ") for kind in house.refused} <= set(REFUSALS)
+    house.work("completions", {"completions": [good]})
+    assert len(house.refused) == 6
+
+
+@pytest.mark.parametrize(
+    "changed", [{"slots": "2"}, {"slots": 2.0}, {"slots": True}, {"draining": "no"}]
+)
+def test_a_heartbeat_of_other_types_is_refused(house: House, changed: dict[str, Any]) -> None:
+    house.running()
+    beat = {"worker": "w1", "boot": "b1", "slots": 4, "slots_free": 3}
+    assert house.work("heartbeat", beat).status_code == 200
+    refused = house.work("heartbeat", {**beat, **changed})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_message")
 
 
 def test_odd_outputs_stop_nothing(house: House) -> None:

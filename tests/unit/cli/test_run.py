@@ -167,6 +167,24 @@ def test_wait_stops_at_a_refusal(headway: Command, started: ApiDouble) -> None:
     assert headway("run", "weather", "--wait").status == 4
 
 
+def test_wait_ends_when_the_run_is_set_aside(headway: Command, started: ApiDouble) -> None:
+    stuck = run_of(step("a", "running"), state="running", quarantine="an illegal move")
+    started.on(f"GET /runs/{ID}", Reply(stuck))
+    done = headway("run", "weather", "--wait")
+    assert done.status == 1
+    assert "set aside, it will not move: an illegal move" in done.err
+    assert "! set aside (▶ running)" in done.out
+
+
+def test_a_wrong_parameter_has_no_place_in_a_file(headway: Command, api: ApiDouble) -> None:
+    place = {"file": "params", "line": 0, "column": 0, "code": "bad_value", "hint": None}
+    wrong = {**place, "message": "`i`: `abc` is not a whole number"}
+    api.on("POST /runs", problem(422, "invalid_params", "wrong", problems=[wrong]))
+    done = headway("run", "weather", "-p", "i=abc", "--json")
+    assert (done.status, done.err) == (2, "params: `i`: `abc` is not a whole number\n")
+    assert done.document["error"]["problems"] == [wrong]
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_an_interrupted_wait_prints_the_id_and_leaves_the_run(
     started: ApiDouble, as_json: bool, tmp_path: Path
@@ -181,7 +199,7 @@ def test_an_interrupted_wait_prints_the_id_and_leaves_the_run(
         try:
             started.wait_for(f"GET /runs/{ID}", 2)
             child.send_signal(signal.SIGINT)
-            out, err = child.communicate(timeout=60)
+            out, err = child.communicate(timeout=40)
         finally:
             child.kill()
     assert child.returncode == 130

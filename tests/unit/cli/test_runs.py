@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.cli.conftest import Command
 from tests.unit.cli.documents import ID, attempt, run_of, step
-from tests.unit.client.api_double import ApiDouble, Asked, Reply
+from tests.unit.client.api_double import ApiDouble, Asked, Reply, problem
 
 OTHER = "01kf0000000000000000000002"
 
@@ -164,3 +164,28 @@ def test_an_artifact_cannot_leave_the_folder(
     done = headway("runs", "artifacts", ID, "--save", str(tmp_path / "got"))
     assert done.status == 4
     assert not list(tmp_path.rglob("escape"))
+
+
+def test_a_run_that_is_set_aside_is_marked(headway: Command, api: ApiDouble) -> None:
+    stuck = run_of(step("a", "running"), state="running", quarantine="an illegal move")
+    api.on("GET /runs", Reply({"runs": [stuck], "next": None}))
+    api.on(f"GET /runs/{ID}", Reply(stuck))
+    assert "! set aside (▶ running)" in headway("runs", "list").out
+    shown = headway("runs", "show", ID).out
+    assert "! set aside (▶ running)\nset aside: an illegal move\n" in shown
+    assert "start a new run" in shown
+
+
+def test_the_logs_of_a_run_that_is_set_aside_end(headway: Command, api: ApiDouble) -> None:
+    stuck = run_of(step("a", "pending"), state="running", quarantine="an illegal move")
+    api.on(f"GET /runs/{ID}", Reply(stuck))
+    assert headway("runs", "logs", ID, "-f").status == 0
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry"])
+def test_a_run_that_is_set_aside_refuses(headway: Command, api: ApiDouble, verb: str) -> None:
+    refusal = problem(409, "quarantined", "the run is set aside", hint="start a new run")
+    api.on(f"POST /runs/{ID}/{verb}", refusal)
+    done = headway("runs", verb, ID, "--json")
+    assert (done.status, done.document["error"]["code"]) == (4, "quarantined")
+    assert "hint: start a new run" in done.err

@@ -56,7 +56,7 @@ class ApiDouble:
     def wait_for(self, route: str, count: int = 1) -> None:
         """Return once the route was asked `count` times; fails after a generous deadline."""
         with self.changed:
-            asked = self.changed.wait_for(lambda: len(self.requests(route)) >= count, timeout=30)
+            asked = self.changed.wait_for(lambda: len(self.requests(route)) >= count, timeout=60)
         assert asked, f"{route} was not asked {count} times"
 
     def answer(self, asked: Asked) -> Reply:

@@ -68,6 +68,17 @@ def test_a_child_that_ignores_its_signal_is_killed() -> None:
     assert not psutil.pid_exists(pid)
 
 
+def test_a_hurried_stop_grants_no_grace() -> None:
+    supervisor = Supervisor(SystemClock())
+    program = (
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: signal.pause()"
+    )
+    pid = supervisor.start(Child("stubborn", [sys.executable, "-c", program], grace_s=3600))
+    supervisor.hurry()
+    supervisor.stop()
+    assert not psutil.pid_exists(pid)
+
+
 def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
     told = tmp_path / "pid"
     program = (

@@ -7,7 +7,14 @@ import pytest
 from headway.expressions import Scope, check
 
 SCOPE = Scope(
-    params={"n": "int", "ratio": "float", "day": "date", "at": "datetime", "name": "string"},
+    params={
+        "n": "int",
+        "ratio": "float",
+        "day": "date",
+        "at": "datetime",
+        "name": "string",
+        "d": "duration",
+    },
     outputs={"load": {"rows": "int", "parts": "list", "ok": "bool"}, "late": {}, "own": {}},
     upstream=frozenset({"load"}),
     step="own",
@@ -19,6 +26,8 @@ SCOPE = Scope(
     [
         "params.n > 2.5 && params.day < '2026-01-01'",
         "params['n'] == 1",
+        "params.d == '90s' && params.d != params.name && params.d in ['1m']",
+        "duration(params.d) < duration('2m')",
         "steps.load.outputs.parts.exists(p, has(p.rows) && p.rows > 0)",
         "steps.load.outputs.parts.filter(p, p > 1).map(p, p + 1) == [2]",
         "steps.load.outputs.parts[0].name.startsWith('a')",
@@ -69,6 +78,10 @@ def test_sound_expressions_have_no_fault(source: str) -> None:
         ("wrong_type", "¶params.day > 3"),
         ("wrong_type", "¶params.n == 'x'"),
         ("wrong_type", "¶run.logical_date > '2026'"),
+        ("wrong_type", "¶params.d < '3m'"),
+        ("wrong_type", "'3m' == 'x' || ¶'3m' >= params.d"),
+        ("bad_value", "params.d == ¶'soon'"),
+        ("bad_value", "¶'1.5h' != params.d"),
         ("wrong_type", "true && ¶params.n"),
         ("wrong_type", "!¶params.n"),
         ("wrong_type", "-¶params.name"),

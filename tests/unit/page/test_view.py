@@ -119,7 +119,8 @@ def blocker(code: str, message: str) -> dict[str, Any]:
         (
             run("running", quarantine="an illegal move"),
             "Set aside: an illegal move",
-            "Headway does not advance it until an operator has looked at it.",
+            "Headway does not move it any more. Look at the run's story and the coordinator's log, "
+            "then start a new run.",
         ),
     ],
 )
@@ -128,6 +129,22 @@ def test_the_banner_says_what_is_wrong(
 ) -> None:
     banner = view(shown_run).banner
     assert (banner.headline, banner.detail) == (headline, detail)
+
+
+def test_a_run_takes_from_its_start_to_its_end() -> None:
+    waited = run("succeeded", step(), created_at=at(-60))
+    assert view(waited).banner.headline == "Succeeded in 6m 12s"
+    never = run("cancelled", step(), created_at=at(-60), started_at=None)
+    assert view(never).banner.headline == "Cancelled in 7m 12s"
+
+
+def test_a_run_that_is_set_aside_never_looks_as_if_it_ran() -> None:
+    shown = view(run("running", step(state="running"), quarantine="an illegal move"))
+    assert (shown.look.word, shown.banner.look.word, shown.open) == (
+        "Set aside",
+        "Set aside",
+        False,
+    )
 
 
 def test_a_failed_run_says_what_to_do_next() -> None:

@@ -93,6 +93,7 @@ MISTAKES = [
     step("two_kinds", "run: x\n    ¶python: a:b"),
     step("not_supported", "¶approval: {by: [x]}"),
     step("not_supported", "run: x\n    ¶foreach: y"),
+    step("not_supported", 'run: x\n    ¶foreach: "${{ params.n }}"'),
     step("unknown_key", "run: x\n    ¶need: []"),
     step("unknown_need", "run: x\n    needs: [¶b]"),
     step("self_need", "run: x\n    needs: [¶a]"),

@@ -1,0 +1,101 @@
+"""Celery's consumer, with other manners: it drops what it cannot use, and goes on after a defect.
+
+Celery's own logs pages for each message that it cannot use, and takes an error that is not the
+broker's as the end of the worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from celery.worker.consumer import Consumer
+
+from headway.protocol.queues import TASK
+from headway.redis_transport import count_refusals
+from headway.refusals import Refusal, Refusals
+
+_log = structlog.get_logger()
+
+
+class StepConsumer(Consumer):  # type: ignore[misc]
+    """Takes step messages and nothing else. Name it to Celery as `worker_consumer`."""
+
+    on_end: Callable[[], None] = staticmethod(lambda: None)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        from headway_worker.app import intake
+
+        super().__init__(*args, **options)
+        self._refusals: Refusals = intake().refusals
+        channel_errors: tuple[type[Exception], ...] = self.conninfo.channel_errors
+        self._errors_of_the_broker = (*self.connection_errors, *channel_errors)
+        # Celery connects anew after these and ends after all others. A defect costs one message,
+        # which is sent again; it should not cost the worker's other steps.
+        self.channel_errors = (*channel_errors, Exception)
+
+    def start(self) -> None:
+        """Consume, and call `on_end` when that ends, for whatever reason."""
+        try:
+            super().start()
+        finally:
+            self.on_end()
+
+    def connect(self) -> Any:
+        connection = super().connect()
+        count_refusals(connection, self._refusals)
+        return connection
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
+        """Return what takes each message: a step's, whole, or it is dropped here."""
+        receive = super().create_task_handler(*args, **options)
+
+        def take(message: Any) -> None:
+            name = message.headers.get("task") if isinstance(message.headers, dict) else None
+            if name is None:
+                self.on_unknown_message(None, message)
+            elif name != TASK:
+                self.on_unknown_task(None, message, name)
+            else:
+                receive(message)
+
+        return take
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        self._drop(message, Refusal.UNREADABLE, f"its body cannot be read: {exc}")
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        self._drop(message, Refusal.UNKNOWN_TASK, "it names no task")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Any) -> None:
+        name = message.headers.get("task")
+        self._drop(message, Refusal.UNKNOWN_TASK, f"it is for the task {str(name)[:100]}")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        self._drop(message, Refusal.UNREADABLE, f"Celery cannot run it: {exc}")
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        self._tell_defect(exc)
+        super().on_connection_error_before_connected(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        self._tell_defect(exc)
+        super().on_connection_error_after_connected(exc)
+
+    def _tell_defect(self, error: Exception) -> None:
+        if not isinstance(error, self._errors_of_the_broker):
+            _log.error("consumer_broke", error=repr(error)[:500], exc_info=error)
+
+    def _drop(self, message: Any, kind: Refusal, why: str) -> None:
+        info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
+        self._refusals.refuse(kind, why, str(info.get("routing_key", "")))
+        # Not acknowledged for lack of a connection, it comes again and is dropped again.
+        message.ack_log_error(_QUIET, self.connection_errors)
+
+
+class _Quiet:
+    def critical(self, *_args: object, **_kwargs: object) -> None: ...
+
+
+_QUIET = _Quiet()
