@@ -288,6 +288,25 @@ steps:
     assert all(len(s["attempts"]) == 1 for s in shown["steps"])
 
 
+def test_a_request_that_is_never_answered_can_be_cancelled(cluster: Cluster) -> None:
+    import socket
+
+    cluster.start()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        cluster.apply(
+            HEADER + f"pipeline: ask\nsteps:\n  a: {{http: {{url: '{url}', timeout: 1h}}}}\n"
+        )
+        run = cluster.run("ask")
+        silent.settimeout(30)
+        asked, _ = silent.accept()
+        with asked:
+            cluster.client.cancel(run)
+            shown = cluster.wait(run, within=30)
+    assert shown["state"] == "cancelled"
+    assert [a["state"] for a in steps_of(shown)["a"]["attempts"]] == ["cancelled"]
+
+
 def test_characters_that_a_database_cannot_hold_stop_nothing(cluster: Cluster) -> None:
     cluster.start()
     cluster.apply(

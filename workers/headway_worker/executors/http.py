@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import httpx2
 
 from headway.protocol.messages import Work
 from headway_worker.executors.contract import Context, Done, Failed, Result
+from headway_worker.stop import Stop
 
 _BODY_LIMIT_BYTES = 1024 * 1024
 _CONNECT_SECONDS = 10.0
 _DEFAULT_SECONDS = 300.0
 _OUTPUTS = ("status", "body", "headers")
+T = TypeVar("T")
 
 
 class HttpExecutor:
@@ -27,10 +31,11 @@ class HttpExecutor:
         declared: dict[str, str] = work.body.get("outputs") or {}
         deadline = _deadline(request, context)
         client = httpx2.Client(timeout=_CONNECT_SECONDS, trust_env=False, follow_redirects=False)
-        context.stop.attach(lambda _grace: client.close())
         context.log.write(f"{method} {url}\n".encode())
         try:
-            status, headers, body = _exchange(client, method, url, request, deadline)
+            status, headers, body = _unless_stopped(
+                lambda: _exchange(client, method, url, request, deadline), context.stop
+            )
         except (httpx2.HTTPError, httpx2.InvalidURL, RuntimeError, ValueError) as error:
             return _no_answer(error, context)
         finally:
@@ -42,6 +47,32 @@ class HttpExecutor:
             shown = body[:2000].decode(errors="replace")
             return Failed("http_status", f"{method} {url} answered {status}", detail=shown)
         return _outputs(declared, status, headers, body)
+
+
+def _unless_stopped(exchange: Callable[[], T], stop: Stop) -> T:
+    """Return what the exchange gives; on a stop leave it alone and raise RuntimeError.
+
+    Closing a socket does not wake the thread that reads it, so that the reading has a thread of
+    its own, which ends by its timeout at the latest.
+    """
+    results: list[T] = []
+    errors: list[Exception] = []
+    over = threading.Event()
+
+    def run() -> None:
+        try:
+            results.append(exchange())
+        except Exception as error:  # handed to the caller
+            errors.append(error)
+        finally:
+            over.set()
+
+    stop.attach(lambda _grace: over.set())
+    threading.Thread(target=run, name="http-step", daemon=True).start()
+    over.wait()
+    if results:
+        return results[0]
+    raise errors[0] if errors else RuntimeError("stopped while it waited for the answer")
 
 
 def _deadline(request: dict[str, Any], context: Context) -> float:
