@@ -166,6 +166,40 @@ def test_a_worker_that_never_returns_is_given_up_after_its_lease(
     assert attempts[0]["reason"] == "lease_expired"
 
 
+def test_a_step_of_a_stopped_worker_has_ended_before_it_runs_elsewhere(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    cluster.start_api()
+    cluster.start_engine()
+    first = cluster.start_worker(name="first")
+    cluster.apply(
+        HEADER
+        + f"""
+pipeline: traced
+steps:
+  trace:
+    run: |
+      for i in $(seq $((HEADWAY_ATTEMPT == 1 ? 6000 : 20))); do
+        echo $HEADWAY_ATTEMPT >> {trace}
+        sleep 0.05
+      done
+"""
+    )
+    run = cluster.run("traced")
+    wait_until(trace.exists, what="the step's first line")
+    first.send(signal.SIGSTOP)  # the worker alone: its launcher and the step go on
+    try:
+        cluster.start_worker(name="second")
+        shown = cluster.wait(run)
+    finally:
+        first.send(signal.SIGCONT)
+    lines = trace.read_text().split()
+    assert shown["state"] == "succeeded", _why(shown)
+    assert lines == sorted(lines), "both attempts wrote at the same time"
+    assert lines.count("2") == 20
+
+
 def test_another_coordinator_leads_when_the_leader_is_killed(cluster: Cluster) -> None:
     cluster.start_api()
     first = cluster.start_engine("engine-a")

@@ -96,13 +96,25 @@ def matches(pattern: str, roots: Sequence[Path]) -> dict[str, Path]:
     """
     if pattern.startswith("/") or ".." in Path(pattern).parts:
         raise ArtifactError("bad_artifact", f"artifact {pattern} leaves the step's folder")
+    # Before Python 3.13 a trailing `**` gives folders only.
+    glob = pattern + "/*" if Path(pattern).name == "**" else pattern
     for root in roots:
-        found = sorted(file for file in root.glob(pattern) if file.is_file())
+        plain = root / pattern
+        found = [plain] if plain.is_file() else sorted(f for f in root.glob(glob) if f.is_file())
         if found:
-            return {str(file.relative_to(root)): _contained(file, root) for file in found}
+            return {_name(file, root): _contained(file, root) for file in found}
     if _MAGIC.isdisjoint(pattern):
         raise ArtifactError("missing_artifact", f"the step left no file {pattern}")
     return {}
+
+
+def _name(file: Path, root: Path) -> str:
+    name = str(file.relative_to(root))
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ArtifactError("bad_artifact", f"the file name {name!r} is not UTF-8") from None
+    return name
 
 
 def inside(root: Path, path: str) -> Path:

@@ -57,6 +57,7 @@ class Heart:
         reaped: list[Held],
         on_reaped_told: Callable[[], None],
         on_superseded: Callable[[], None],
+        trust: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._api = api
         self._identity = identity
@@ -68,6 +69,7 @@ class Heart:
         self._reaped = reaped
         self._on_reaped_told = on_reaped_told
         self._on_superseded = on_superseded
+        self._trust = trust
         self._stopping = threading.Event()
         self.lease = Lease(lease_seconds, clock.monotonic())
         self.draining = False
@@ -134,6 +136,8 @@ class Heart:
             return
         self.lease.renewed_at = sent_at
         self.lease.seconds = answer.lease_ms / 1000
+        # Should this process be stopped as a whole, the launcher keeps the promise in its stead.
+        self._trust(sent_at + self.lease.seconds - 1.0 - self._clock.monotonic())
         self._reporter.acknowledge(answer.acknowledged)
         self._reporter.resend(answer.resend)
         for attempt in answer.lost:

@@ -210,8 +210,10 @@ class Worker:
             reaped=reaped,
             on_reaped_told=self._journal.forget_left,
             on_superseded=self._superseded,
+            trust=self._spawner.trust,
         )
         self._heart.lease.renewed_at = at
+        self._spawner.trust(at + lease - 1.0 - clock.monotonic())
         intake = Intake(self._roster, Attempts(self._ports(lease)).handle)
         self._refusals = intake.refusals
         self._consumer = Consumer(

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from headway.errors import DefinitionError, ForbiddenError, HeadwayError
 from headway.protocol.messages import MessageError
 from headway_coordinator.api.answers import json_bytes
+from headway_coordinator.application.ports import StorageUnavailable
 
 log = structlog.get_logger("headway.api")
 
@@ -100,6 +101,9 @@ def _of_headway(error: HeadwayError) -> Response:
     if status >= 500:
         log.warning("request_refused", code=error.code, reason=error.message)
     rows = [p.as_dict() for p in problems]
+    if isinstance(error, StorageUnavailable):  # its words name servers, which are not the caller's
+        hint = "Try again in a moment; the coordinator's log says why."
+        return problem(status, error.code, "the coordinator's database does not answer", hint)
     return problem(status, error.code, error.message, error.hint, problems=rows)
 
 

@@ -334,8 +334,8 @@ class Sweeps(Protocol):
         """Running attempts whose lease has run out, or that were reaped."""
 
     def stranded(self, limit: int = 1000) -> list[str]:
-        """Open runs with a step that runs although no attempt of it is live: something moved a
-        row behind the leader's back, or a withdrawal has not been told yet."""
+        """Open runs with a step that runs although its newest attempt is not live: something moved
+        a row behind the leader's back, or a withdrawal has not been told yet."""
 
     def database_now(self) -> datetime: ...
 

@@ -91,6 +91,7 @@ class StoredSweeps:
         live = exists(
             select(1)
             .where(attempt.c.run_id == step.c.run_id, attempt.c.step == step.c.key)
+            .where(attempt.c.no == step.c.attempts)
             .where(or_(ATTEMPT_DISPATCHED, ATTEMPT_RUNNING))
         )
         wanted = (

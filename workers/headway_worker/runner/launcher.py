@@ -4,6 +4,9 @@ The worker starts it before all else and speaks to it over a Unix socket: one le
 request a process, its descriptors sent along. For every request the launcher forks a `Shim`,
 which needs no exec and so costs about a millisecond.
 
+A worker that is alive but stopped cannot end its steps when their lease runs out elsewhere: it
+tells the launcher for how long its leases are good, and past that the launcher ends all steps.
+
 Three deaths are covered, each by an end of file that nothing can fake or delay:
 the worker's (the shim's control socket), the launcher's (the life pipe whose write end only the
 launcher holds) and the shim's (its orphans fall to the launcher, itself a subreaper).
@@ -20,6 +23,7 @@ import select
 import signal
 import socket
 import struct
+import time
 from typing import Any, NoReturn
 
 from headway_worker.runner.processtree import (
@@ -58,6 +62,7 @@ class Launcher:
         self._null = os.open(os.devnull, os.O_RDONLY)
         self._wake = wake_on_child()
         self._shims: dict[int, int] = {}  # pid -> id of the request
+        self._trusted_until: float | None = None  # monotonic; None: nothing was said
 
     def serve(self) -> None:
         """Return after the worker went away and every descendant is dead."""
@@ -65,7 +70,8 @@ class Launcher:
         poll.register(self._worker, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
         while True:
-            ready = {fd for fd, _ in poll.poll()}
+            ready = {fd for fd, _ in poll.poll(self._patience_ms())}
+            self._end_what_is_over()
             if self._wake in ready:
                 drain(self._wake)
                 self._reap()
@@ -76,7 +82,23 @@ class Launcher:
                     return
                 self._answer(*received)
 
+    def _patience_ms(self) -> float | None:
+        if self._trusted_until is None or not self._shims:
+            return None
+        return max(0.0, self._trusted_until - time.monotonic()) * 1000 + 1
+
+    def _end_what_is_over(self) -> None:
+        """Kill every step once the worker's leases are over: they may run elsewhere soon."""
+        if self._trusted_until is None or time.monotonic() < self._trusted_until:
+            return
+        for pid in list(self._shims):
+            signal_all([pid, *descendants(pid)], signal.SIGKILL)
+        self._trusted_until = None
+
     def _answer(self, request: dict[str, Any], fds: list[int]) -> None:
+        if "trusted_for" in request:
+            self._trusted_until = time.monotonic() + request["trusted_for"]
+            return
         if "abandon" in request:
             for pid in [p for p, number in self._shims.items() if number == request["abandon"]]:
                 signal_all([pid, *descendants(pid)], signal.SIGKILL)

@@ -113,6 +113,14 @@ class Spawner:
             except OSError:
                 pass  # no launcher, no shim
 
+    def trust(self, seconds: float) -> None:
+        """Tell the launcher to end all steps unless it hears again within `seconds`."""
+        with self._lock:
+            try:
+                self._send(json.dumps({"trusted_for": max(0.0, seconds)}).encode(), [])
+            except OSError:
+                pass  # no launcher, no step
+
     def _start(self) -> None:
         if self._socket is not None:
             self._socket.close()
