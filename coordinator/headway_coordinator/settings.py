@@ -63,7 +63,7 @@ class CoordinatorSettings(BaseSettings):
         timedelta(seconds=10), description="When an unclaimed dispatch is looked after."
     )
     expression_budget: timedelta = Field(
-        timedelta(milliseconds=500), description="How long one expression may take."
+        timedelta(milliseconds=500), description="How much processor time one expression may take."
     )
     log_level: str = Field("info", description="debug, info, warning or error.")
     metrics_file: Path | None = Field(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -48,6 +51,19 @@ def test_an_expression_cannot_take_all_memory(evaluator: SandboxedEvaluator) -> 
     with pytest.raises(ExpressionError):
         evaluator.evaluate("params.l.map(x, params.l)", {"params": {"l": numbers}})
     assert evaluator.evaluate("1 + params.n", {"params": {"n": 1}}) == 2
+
+
+def test_a_machine_that_is_busy_fails_no_expression(evaluator: SandboxedEvaluator) -> None:
+    evaluator.warm()
+    assert evaluator._process is not None
+    pid = evaluator._process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)  # gets no turn for longer than its budget
+    resume = threading.Timer(1.0, os.kill, (pid, signal.SIGCONT))
+    resume.start()
+    assert evaluator.evaluate("1 + params.n", {"params": {"n": 1}}) == 2
+    resume.join()
+    assert evaluator.killed == 0
 
 
 def test_the_child_can_die_at_any_time(evaluator: SandboxedEvaluator) -> None:
