@@ -137,7 +137,7 @@ class Heart:
         self.lease.renewed_at = sent_at
         self.lease.seconds = answer.lease_ms / 1000
         # Should this process be stopped as a whole, the launcher keeps the promise in its stead.
-        self._trust(sent_at + self.lease.seconds - 1.0 - self._clock.monotonic())
+        self._trust(sent_at + self.lease.seconds - 0.3 - self._clock.monotonic())
         self._reporter.acknowledge(answer.acknowledged)
         self._reporter.resend(answer.resend)
         for attempt in answer.lost:

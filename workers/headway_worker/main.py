@@ -213,7 +213,7 @@ class Worker:
             trust=self._spawner.trust,
         )
         self._heart.lease.renewed_at = at
-        self._spawner.trust(at + lease - 1.0 - clock.monotonic())
+        self._spawner.trust(at + lease - 0.3 - clock.monotonic())
         intake = Intake(self._roster, Attempts(self._ports(lease)).handle)
         self._refusals = intake.refusals
         self._consumer = Consumer(
