@@ -126,15 +126,15 @@ class Cluster:
         )
 
     def wait_step(self, run: str, step: str, state: str, *, within: float = 30.0) -> dict[str, Any]:
-        """Return the step once it is in `state`, or its newest attempt is."""
+        """Return the step once it is in `state`. A step that runs is told by its newest attempt:
+        `dispatched` until a worker has claimed it, then `running`."""
 
         def found() -> dict[str, Any] | None:
             for each in self.show(run)["steps"]:
-                attempts = each["attempts"]
-                if each["step"] == step and (
-                    each["state"] == state or (attempts and attempts[-1]["state"] == state)
-                ):
-                    return dict(each)
+                if each["step"] == step:
+                    live = each["state"] == "running" and each["attempts"]
+                    now = live[-1]["state"] if live else each["state"]
+                    return dict(each) if now == state else None
             return None
 
         return wait_until(found, within=within, what=f"{step} {state}")
