@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 import structlog
 
-from tests.servers import postgres, redis
+from tests.servers import postgres, rabbitmq, redis
 from tests.servers.processes import Processes
 from tests.servers.sources import Server
 
@@ -21,7 +21,12 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "desk")
 
 _SOURCES = pytest.StashKey[dict[str, str]]()
-_NEEDS = {"postgres_server": "postgres", "redis_server": "redis", "valkey_server": "redis"}
+_NEEDS = {
+    "postgres_server": "postgres",
+    "redis_server": "redis",
+    "valkey_server": "redis",
+    "rabbitmq_server": "rabbitmq",
+}
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +51,20 @@ def redis_database(redis_server: str, worker_id: str) -> Iterator[str]:
     redis.empty(url)
     yield url
     redis.empty(url)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(pytestconfig: pytest.Config) -> Iterator[rabbitmq.Broker]:
+    """A RabbitMQ server, one a pytest process."""
+    with rabbitmq.rabbitmq() as server:
+        _noted(pytestconfig, "RabbitMQ", server)
+        yield server
+
+
+@pytest.fixture
+def rabbitmq_vhost(rabbitmq_server: rabbitmq.Broker) -> str:
+    """The address of a virtual host of this test's own."""
+    return rabbitmq_server.new_host()
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,10 @@ _TRANSPORTS = {
 }
 
 
+# Whoever connects has a loop of its own that tries again, and can do something else meanwhile.
+_NO_RETRIES = {"max_retries": 0, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 1}
+
+
 def is_redis(broker_url: str) -> bool:
     """Say whether the broker is Redis or speaks its protocol."""
     return broker_url.partition("://")[0] in _REDIS_SCHEMES
@@ -44,10 +48,11 @@ def transport_options(broker_url: str) -> dict[str, Any]:
             "health_check_interval": 25,
             "retry_on_timeout": False,  # a repeated push is a doubled message
             "priority_steps": [0],
+            **_NO_RETRIES,
         }
     if broker_url.startswith(("amqp", "pyamqp")):
         # Without a bound a full or blocked broker would hold a publisher for ever.
-        return {"connect_timeout": 5, "read_timeout": 15, "write_timeout": 5}
+        return {"connect_timeout": 5, "read_timeout": 15, "write_timeout": 5, **_NO_RETRIES}
     return {}
 
 
@@ -89,7 +94,14 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
 def declaration(name: str) -> dict[str, Any]:
     """Return the arguments of `kombu.Queue` for the queue `name`.
 
-    Publish to it through the default exchange (`exchange=""`, `routing_key=name`), which costs
-    Redis no look-up; the exchange of its own is what Flower and `inspect` show.
+    A quorum queue on RabbitMQ; Redis knows one kind only. Publish to it through the default
+    exchange (`exchange=""`, `routing_key=name`), which costs Redis no look-up; the exchange of its
+    own is what Flower and `inspect` show.
     """
-    return {"name": name, "exchange": name, "routing_key": name, "durable": True}
+    return {
+        "name": name,
+        "exchange": name,
+        "routing_key": name,
+        "durable": True,
+        "queue_arguments": {"x-queue-type": "quorum"},
+    }

@@ -66,7 +66,7 @@ class Engine:
         self.metrics = EngineMetrics()
         self.publisher = Publisher(broker_url, "engine")
         self.evaluator = SandboxedEvaluator(settings.expression_budget)
-        self._broker_watch = BrokerWatch(broker_url)
+        self._broker_watch = BrokerWatch(broker_url, settings.holder)
         self._api_watch = ApiWatch(settings.watched_api(), self._clock)
         self._mailbox = Mailbox()
         self.leadership = Leadership(
@@ -111,6 +111,7 @@ class Engine:
             deliver=self._mailbox.put,
             nudge=self._mailbox.nudge,
             refused=self.metrics.refused,
+            wake=self.publisher.nudge,
         )
         return LeadLoop(
             leadership=self.leadership,

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery
-from kombu import Connection, Queue
+from kombu import Queue
 from structlog.testing import capture_logs
 
-from headway.broker_options import declaration, transport_options
+from headway.broker_options import declaration
 from headway.protocol.envelope import redis_json
 from headway.protocol.messages import Completion, Dispatch, Outcome, Sealed
 from headway.protocol.proof import completion_token, seal
@@ -23,6 +23,7 @@ from headway_coordinator.broker.events import EventConsumer
 from headway_coordinator.broker.publishing import Publisher
 from headway_coordinator.broker.watching import BrokerWatch
 from headway_coordinator.engine.events import Finished
+from tests.integration.brokers import FIXTURES, Broker
 from tests.integration.garbage import GARBAGE
 from tests.servers.waiting import wait_until
 
@@ -92,17 +93,22 @@ class Listener:
         self.nudges += 1
 
 
+@pytest.fixture(params=FIXTURES)
+def broker(request: pytest.FixtureRequest) -> Broker:
+    return Broker(request.getfixturevalue(FIXTURES[request.param]))
+
+
 @pytest.fixture
-def listener(redis_database: str) -> Iterator[Listener]:
-    made = Listener(redis_database)
+def listener(broker: Broker) -> Iterator[Listener]:
+    made = Listener(broker.url)
     made.consumer.start()
     yield made
     made.consumer.stop()
 
 
 @pytest.fixture
-def publisher(redis_database: str) -> Iterator[Publisher]:
-    made = Publisher(redis_database, "test")
+def publisher(broker: Broker) -> Iterator[Publisher]:
+    made = Publisher(broker.url, "test")
     yield made
     made.close()
 
@@ -115,13 +121,12 @@ def client(redis_database: str) -> Iterator[redis.Redis]:
 
 
 def test_a_dispatch_is_a_task_message_that_celery_understands(
-    publisher: Publisher, redis_database: str
+    publisher: Publisher, broker: Broker
 ) -> None:
     publisher.publish([dispatch(1), dispatch(2)])
-    app = Celery(broker=redis_database, set_as_current=False)
+    app = Celery(broker=broker.url, set_as_current=False)
     received: list[Any] = []
-    options = transport_options(redis_database)
-    with Connection(redis_database, transport_options=options) as connection:
+    with broker.connection() as connection:
         queue = Queue(**declaration("demo.default"))
         with app.amqp.TaskConsumer(connection.channel(), queues=[queue]) as consumer:
             consumer.on_message = received.append
@@ -143,8 +148,9 @@ def test_a_message_without_secrets_stays_under_a_kilobyte_of_body() -> None:
     assert len(long.model_dump_json()) < 1024
 
 
-def test_a_publisher_without_a_broker_neither_raises_nor_blocks() -> None:
-    publisher = Publisher("redis://127.0.0.1:1/0", "test")
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1//"])
+def test_a_publisher_without_a_broker_neither_raises_nor_blocks(url: str) -> None:
+    publisher = Publisher(url, "test")
     publisher.publish([dispatch()])
     wait_until(lambda: publisher.failures == 1, what="the failed publish")
     publisher.publish([dispatch()])
@@ -153,10 +159,9 @@ def test_a_publisher_without_a_broker_neither_raises_nor_blocks() -> None:
 
 
 def test_sealed_completions_are_delivered_and_the_last_carries_the_message(
-    listener: Listener, client: redis.Redis
+    listener: Listener, broker: Broker
 ) -> None:
-    text = batch(sealed(completion()), sealed(completion(attempt="r-1-1", outcome="failed")))
-    client.lpush(EVENTS, redis_json(text, EVENTS, "1"))
+    broker.send(batch(sealed(completion()), sealed(completion(attempt="r-1-1", outcome="failed"))))
     wait_until(lambda: len(listener.delivered) == 2, what="both completions")
     first, second = listener.delivered
     assert isinstance(first.event, Finished)
@@ -167,17 +172,14 @@ def test_sealed_completions_are_delivered_and_the_last_carries_the_message(
 
 
 def test_what_is_forged_or_garbage_is_refused_and_the_loop_goes_on(
-    listener: Listener, client: redis.Redis
+    listener: Listener, broker: Broker
 ) -> None:
     forged = sealed(completion(), key=b"another key of sixteen")
     stolen = sealed(completion()).model_copy(
         update={"body": completion(outcome="failed").model_dump_json()}
     )
     bodies = ["", "{", "[" * 5000, batch(forged), batch(stolen), json.dumps({"completions": []})]
-    for number, body in enumerate(bodies):
-        client.lpush(EVENTS, redis_json(body, EVENTS, str(number)))
-    client.lpush(EVENTS, redis_json('{"nudge":1}', EVENTS, "n"))
-    client.lpush(EVENTS, redis_json(batch(sealed(completion())), EVENTS, "last"))
+    broker.send(*bodies, '{"nudge":1}', batch(sealed(completion())))
     wait_until(lambda: listener.delivered, what="the one good completion")
     assert len(listener.delivered) == 1
     assert len(listener.refused) == len(bodies)
@@ -185,6 +187,7 @@ def test_what_is_forged_or_garbage_is_refused_and_the_loop_goes_on(
     assert listener.nudges == 1
 
 
+@pytest.mark.parametrize("broker", ["redis"], indirect=True)
 def test_what_is_no_message_at_all_costs_the_consumer_nothing(
     listener: Listener, client: redis.Redis
 ) -> None:
@@ -200,20 +203,20 @@ def test_what_is_no_message_at_all_costs_the_consumer_nothing(
 
 @pytest.mark.parametrize("defect", [KeyError("x"), TypeError("x"), RecursionError("x")])
 def test_a_defect_of_the_taker_is_not_the_message_s_fault(
-    redis_database: str, client: redis.Redis, defect: Exception
+    broker: Broker, defect: Exception
 ) -> None:
-    made = Listener(redis_database)
+    made = Listener(broker.url)
 
     def deliver(incoming: Incoming) -> None:
         made.delivered.append(incoming)
         raise defect
 
     made.consumer = EventConsumer(
-        redis_database, key=KEY, deliver=deliver, nudge=list, refused=made.refused.append
+        broker.url, key=KEY, deliver=deliver, nudge=list, refused=made.refused.append
     )
     with capture_logs() as logs:
         made.consumer.start()
-        client.lpush(EVENTS, redis_json(batch(sealed(completion())), EVENTS, "1"))
+        broker.send(batch(sealed(completion())))
         wait_until(lambda: logs, what="the log of the defect")
         made.consumer.stop()
     assert [log["event"] for log in logs] == ["events_interrupted"]
@@ -226,28 +229,80 @@ def test_a_nudge_wakes_and_is_sent_once(listener: Listener, publisher: Publisher
     wait_until(lambda: listener.nudges >= 1, what="the nudge")
 
 
-def test_the_watch_sees_that_the_data_is_gone(redis_database: str, client: redis.Redis) -> None:
-    watch = BrokerWatch(redis_database)
+def test_the_watch_sees_that_the_data_is_gone(broker: Broker) -> None:
+    watches = [BrokerWatch(broker.url, name) for name in ("a", "b")]
     try:
-        watch.ask(["demo.default"])
-        client.lpush("demo.default", "a", "b")
-        watch.tick()
-        assert watch.view.reachable
-        assert watch.view.depths == {"demo.default": 2}
-        watch.tick()
-        assert watch.view.losses == 0
-        client.delete(CANARY)
-        watch.tick()
-        assert watch.view.losses == 1
-        client.set(CANARY, "a restored snapshot's")
-        watch.tick()
-        assert watch.view.losses == 2
+        broker.send("1", "2", queue="demo.default")
+        for watch in watches:
+            watch.ask(["demo.default", "demo.unknown"])
+            for _ in range(2):
+                watch.tick()
+                assert watch.view.reachable
+                assert watch.view.depths == {"demo.default": 2, "demo.unknown": 0}
+                assert watch.view.losses == 0
+        broker.lose_data(holders=["a", "b"], queues=["demo.default"])
+        for watch in watches:
+            watch.tick()
+            watch.tick()
+            assert (watch.view.losses, watch.view.depths["demo.default"]) == (1, 0)
     finally:
-        watch.close()
+        for watch in watches:
+            watch.close()
 
 
-def test_the_watch_says_that_the_broker_is_away() -> None:
-    watch = BrokerWatch("redis://127.0.0.1:1/0")
+def test_the_watch_sees_that_the_data_is_another(redis_database: str, client: redis.Redis) -> None:
+    watch = BrokerWatch(redis_database, "a")
+    watch.tick()
+    client.set(CANARY, "a restored snapshot's")
+    watch.tick()
+    assert watch.view.losses == 1
+    watch.close()
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1//"])
+def test_the_watch_says_that_the_broker_is_away(url: str) -> None:
+    watch = BrokerWatch(url, "a")
     watch.tick()
     assert not watch.view.reachable
     watch.close()
+
+
+def test_a_queue_that_was_deleted_costs_one_batch_and_no_more(
+    publisher: Publisher, broker: Broker
+) -> None:
+    publisher.publish([dispatch(1)])
+    wait_until(lambda: publisher.published == 1, what="the first message")
+    broker.lose_data(holders=[], queues=["demo.default"])
+    publisher.publish([dispatch(2)])
+    wait_until(lambda: publisher.published == 2, what="the second message")
+    assert broker.depth("demo.default") == 1
+
+
+def test_a_queue_that_others_declare_at_the_same_moment_loses_no_message(broker: Broker) -> None:
+    """A quorum queue refuses messages until its leader is elected."""
+    publishers = [Publisher(broker.url, str(number)) for number in range(3)]
+    for number, publisher in enumerate(publishers):
+        publisher.publish([dispatch(number)])
+    wait_until(lambda: all(p.published for p in publishers), what="every message")
+    assert broker.depth("demo.default") == 3
+    for publisher in publishers:
+        publisher.close()
+        assert publisher.failures == 0
+
+
+def test_a_connection_that_broke_unseen_costs_no_message(
+    publisher: Publisher, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher.publish([dispatch(1)])
+    wait_until(lambda: publisher.published == 1, what="the first message")
+    broken = publisher._sender
+    assert broken is not None
+    monkeypatch.setattr(broken, "send", _fail)
+    publisher.publish([dispatch(2)])
+    wait_until(lambda: publisher.published == 2, what="the second message")
+    assert broker.depth("demo.default") == 2
+    assert publisher.failures == 1
+
+
+def _fail(*_args: object, **_kwargs: object) -> None:
+    raise ConnectionResetError("cut")

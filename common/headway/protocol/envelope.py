@@ -29,6 +29,11 @@ def task_arguments(dispatch: Dispatch) -> list[Any]:
     return [[dispatch.model_dump()], {}, EMBED]
 
 
+def task_json(dispatch: Dispatch) -> str:
+    """Return the body of the task message as JSON."""
+    return orjson.dumps(task_arguments(dispatch)).decode()
+
+
 def task_headers(dispatch: Dispatch) -> dict[str, Any]:
     """Return the headers of the task message."""
     id = task_id(dispatch)
@@ -51,9 +56,8 @@ def task_headers(dispatch: Dispatch) -> dict[str, Any]:
 
 def redis_task(dispatch: Dispatch) -> bytes:
     """Return the dispatch as an element of its queue's Redis list."""
-    body = orjson.dumps(task_arguments(dispatch)).decode()
     id = task_id(dispatch)
-    return _redis_message(body, dispatch.queue, task_headers(dispatch), id)
+    return _redis_message(task_json(dispatch), dispatch.queue, task_headers(dispatch), id)
 
 
 def redis_json(body: str, queue: str, tag: str) -> bytes:

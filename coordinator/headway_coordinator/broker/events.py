@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from kombu import Connection, Consumer, Queue
 
-from headway.broker_options import declaration, transport, transport_options
+from headway.broker_options import declaration, is_redis, transport, transport_options
 from headway.protocol.messages import (
     COMPLETION_LIMIT_BYTES,
     REQUEST_LIMIT_BYTES,
@@ -35,6 +35,10 @@ from headway_coordinator.application.requests import finished
 log = structlog.get_logger("headway.events")
 
 _PREFETCH = 500
+_HEARTBEAT_S = 10  # on RabbitMQ: notices a connection that is cut without a word
+_IDLE_S = 1.0
+# While acknowledgements are due: they are sent by the thread that reads.
+_BUSY_S = 0.05
 _ENVELOPE_LIMIT_BYTES = 2 * REQUEST_LIMIT_BYTES
 
 
@@ -49,8 +53,11 @@ class EventConsumer:
         deliver: Callable[[Incoming], None],
         nudge: Callable[[], None],
         refused: Callable[[str], None],
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
+        """`wake` sends a nudge to the queue, so that `stop` need not wait for silence to end."""
         self._url = url
+        self._wake = wake
         self._key = key
         self._deliver = deliver
         self._nudge = nudge
@@ -58,6 +65,7 @@ class EventConsumer:
         self._done: deque[Any] = deque()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._taken = 0  # messages whose acknowledgement is still to come, or has come
 
     def start(self) -> None:
         self._stop = threading.Event()
@@ -71,6 +79,7 @@ class EventConsumer:
         thread, self._thread = self._thread, None
         if thread is not None:
             self._stop.set()
+            self._wake()
             thread.join(10)
 
     def acknowledge(self, incoming: Sequence[Incoming]) -> None:
@@ -82,34 +91,38 @@ class EventConsumer:
             try:
                 self._consume(stop, done)
             except Exception as error:  # the transports raise whatever their libraries do
-                log.warning("events_interrupted", error=str(error))
+                log.warning("events_interrupted", error=repr(error))
                 done.clear()
                 stop.wait(1.0)
 
     def _consume(self, stop: threading.Event, done: deque[Any]) -> None:
+        self._taken = 0
         with Connection(
             self._url,
             transport=transport(self._url),
             transport_options=transport_options(self._url),
             connect_timeout=5,
+            heartbeat=0 if is_redis(self._url) else _HEARTBEAT_S,
         ) as connection:
+            channel = connection.default_channel
             count_refusals(connection, self._refusals)
-            queue = Queue(**declaration(EVENTS))
-            channel = connection.channel()
             with Consumer(
                 channel,
-                queues=[queue],
+                queues=[Queue(**declaration(EVENTS))],
                 on_message=self._take,
                 on_decode_error=self._drop,
                 prefetch_count=_PREFETCH,
                 auto_declare=True,
             ):
+                acknowledged = 0
                 while not stop.is_set():
+                    wait = _BUSY_S if acknowledged < self._taken else _IDLE_S
                     try:
-                        connection.drain_events(timeout=0.1)
+                        connection.drain_events(timeout=wait)
                     except TimeoutError:
                         pass
-                    _acknowledge(done)
+                    acknowledged += _acknowledge(done)
+                    connection.heartbeat_check()
             # What was recorded but not acknowledged yet would only come again and be ignored.
             _acknowledge(done)
 
@@ -132,6 +145,7 @@ class EventConsumer:
         # The message is acknowledged with its last completion: all of them are recorded by then.
         for completion in opened:
             ticket = message if completion is opened[-1] else None
+            self._taken += ticket is not None
             event = finished(completion)
             self._deliver(Incoming(completion.run, event, ticket=ticket, worker=completion.worker))
 
@@ -161,6 +175,9 @@ class EventConsumer:
         return None
 
 
-def _acknowledge(done: deque[Any]) -> None:
+def _acknowledge(done: deque[Any]) -> int:
+    count = 0
     while done:
         done.popleft().ack()
+        count += 1
+    return count

@@ -9,26 +9,37 @@ from __future__ import annotations
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import structlog
-from kombu import Connection, Producer
+from kombu import Connection
 
-from headway.broker_options import is_redis, transport_options
+from headway.broker_options import is_redis, transport, transport_options
 from headway.protocol.envelope import (
     redis_json,
     redis_task,
-    task_arguments,
     task_headers,
     task_id,
+    task_json,
 )
 from headway.protocol.messages import Dispatch
 from headway.protocol.queues import EVENTS
+from headway.rabbitmq import ConfirmingPublisher, Outgoing
 
 log = structlog.get_logger("headway.publisher")
 
 _BUFFER = 20_000
 _BATCH = 200
 _NUDGE = '{"nudge":1}'
+
+
+class Sender(Protocol):
+    """One connection to a broker. After any error it is closed and never used again."""
+
+    def send(self, dispatches: Sequence[Dispatch], *, nudge: bool) -> None:
+        """Hand everything to the broker in one round trip; raises whatever its library raises."""
+
+    def close(self) -> None: ...
 
 
 class Publisher:
@@ -40,7 +51,7 @@ class Publisher:
         self._buffer: deque[Dispatch | None] = deque()
         self._wake = threading.Condition()
         self._stopping = False
-        self._connection: Connection | None = None
+        self._sender: Sender | None = None
         self.published = 0
         self.dropped = 0
         self.failures = 0
@@ -83,71 +94,84 @@ class Publisher:
         self._discard()
 
     def _send(self, batch: list[Dispatch | None]) -> None:
+        """Send the batch; on a connection that had broken unseen, once more on a new one.
+
+        What arrived of it then arrives twice, which the claim makes harmless.
+        """
+        had_worked = self._sender is not None
+        if not self._try(batch) and had_worked:
+            self._try(batch)
+
+    def _try(self, batch: list[Dispatch | None]) -> bool:
         dispatches = [d for d in batch if d is not None]
         try:
-            connection = self._connected()
-            if is_redis(self._url):
-                _push(connection, dispatches, nudge=None in batch)
-            else:
-                _publish(connection, dispatches, nudge=None in batch)
-            self.published += len(batch)
+            if self._sender is None:
+                self._sender = sender(self._url)
+            self._sender.send(dispatches, nudge=None in batch)
         except Exception as error:  # the transports raise whatever their libraries do
             self.failures += 1
-            log.warning("publish_failed", count=len(batch), error=str(error))
+            log.warning("publish_failed", count=len(batch), error=repr(error))
             # Whether the messages arrived is not known. A confirm that comes late would be taken
             # for the next message's, so that nothing of this connection is used again.
             self._discard()
-
-    def _connected(self) -> Connection:
-        if self._connection is None:
-            options = transport_options(self._url)
-            self._connection = Connection(
-                self._url, transport_options=options, connect_timeout=5, heartbeat=0
-            )
-        return self._connection
+            return False
+        self.published += len(batch)
+        return True
 
     def _discard(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        found, self._sender = self._sender, None
+        if found is not None:
             try:
-                connection.release()
+                found.close()
             except Exception as error:
                 log.debug("release_failed", error=str(error))
 
 
-def _push(connection: Connection, dispatches: Sequence[Dispatch], *, nudge: bool) -> None:
-    """Push all messages in one round trip, one command a queue."""
-    queues: dict[str, list[bytes]] = defaultdict(list)
-    for dispatch in dispatches:
-        queues[dispatch.queue].append(redis_task(dispatch))
-    if nudge:
-        queues[EVENTS].append(redis_json(_NUDGE, EVENTS, "nudge"))
-    with connection.default_channel.client.pipeline(transaction=False) as pipe:
-        for queue, messages in queues.items():
-            pipe.lpush(queue, *messages)
-        pipe.execute()
+def sender(url: str) -> Sender:
+    """Return a sender for the broker at `url`; it connects when it first sends."""
+    return _RedisSender(url) if is_redis(url) else _RabbitSender(url)
 
 
-def _publish(connection: Connection, dispatches: Sequence[Dispatch], *, nudge: bool) -> None:
-    """Publish through kombu, one by one."""
-    producer = Producer(connection.default_channel, auto_declare=False)
-    for dispatch in dispatches:
-        producer.publish(
-            task_arguments(dispatch),
-            exchange="",
-            routing_key=dispatch.queue,
-            serializer="json",
-            headers=task_headers(dispatch),
-            correlation_id=task_id(dispatch),
-            delivery_mode=2,
-            retry=False,
+class _RedisSender:
+    """Pushes all messages in one round trip, one command a queue."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = Connection(
+            url,
+            transport=transport(url),
+            transport_options=transport_options(url),
+            connect_timeout=5,
         )
-    if nudge:
-        producer.publish(
-            _NUDGE,
-            exchange="",
-            routing_key=EVENTS,
-            content_type="application/json",
-            content_encoding="utf-8",
-            retry=False,
-        )
+
+    def send(self, dispatches: Sequence[Dispatch], *, nudge: bool) -> None:
+        queues: dict[str, list[bytes]] = defaultdict(list)
+        for dispatch in dispatches:
+            queues[dispatch.queue].append(redis_task(dispatch))
+        if nudge:
+            queues[EVENTS].append(redis_json(_NUDGE, EVENTS, "nudge"))
+        with self._connection.default_channel.client.pipeline(transaction=False) as pipe:
+            for queue, messages in queues.items():
+                pipe.lpush(queue, *messages)
+            pipe.execute()
+
+    def close(self) -> None:
+        self._connection.release()
+
+
+class _RabbitSender:
+    """Publishes a batch and waits once for all of its confirms."""
+
+    def __init__(self, url: str) -> None:
+        self._publisher = ConfirmingPublisher(url)
+
+    def send(self, dispatches: Sequence[Dispatch], *, nudge: bool) -> None:
+        messages = [
+            Outgoing(d.queue, task_json(d), headers=task_headers(d), correlation_id=task_id(d))
+            for d in dispatches
+        ]
+        if nudge:
+            messages.append(Outgoing(EVENTS, _NUDGE))
+        self._publisher.publish(messages)
+
+    def close(self) -> None:
+        self._publisher.close()
