@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from headway.protocol.queues import is_probe_queue
+
 _REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel", "valkey", "valkeys")
 _TRANSPORTS = {
     "redis": "headway.redis_transport:Transport",
@@ -18,6 +20,9 @@ _TRANSPORTS = {
 
 # Whoever connects has a loop of its own that tries again, and can do something else meanwhile.
 _NO_RETRIES = {"max_retries": 0, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 1}
+
+
+_PROBE_QUEUE_EXPIRES_MS = 600_000
 
 
 def is_redis(broker_url: str) -> bool:
@@ -94,10 +99,19 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
 def declaration(name: str) -> dict[str, Any]:
     """Return the arguments of `kombu.Queue` for the queue `name`.
 
-    A quorum queue on RabbitMQ; Redis knows one kind only. Publish to it through the default
+    On RabbitMQ a quorum queue, or for a worker's own a plain one that expires without it; Redis
+    knows one kind only. Publish to it through the default
     exchange (`exchange=""`, `routing_key=name`), which costs Redis no look-up; the exchange of its
     own is what Flower and `inspect` show.
     """
+    if is_probe_queue(name):
+        return {
+            "name": name,
+            "exchange": "",
+            "routing_key": name,
+            "durable": True,
+            "queue_arguments": {"x-expires": _PROBE_QUEUE_EXPIRES_MS},
+        }
     return {
         "name": name,
         "exchange": name,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
+from celery import Celery
 from kombu import Connection, Queue
 
-from headway.broker_options import declaration, is_redis, transport_options
-from headway.protocol.queues import CANARY, EVENTS
+from headway.broker_options import celery_settings, declaration, is_redis, transport_options
+from headway.protocol.envelope import EMBED
+from headway.protocol.queues import CANARY, EVENTS, TASK
 from headway.rabbitmq import ConfirmingPublisher, Outgoing
 
 # The fixture that gives each broker's address.
@@ -42,6 +45,20 @@ class Broker:
                     content_type="application/json",
                     content_encoding="utf-8",
                 )
+
+    def send_task(self, args: list[Any], queue: str, *, id: str) -> None:
+        """Publish a task message for steps; on Redis with Celery's own means."""
+        if self.is_redis:
+            app = Celery(set_as_current=False)
+            app.conf.update(celery_settings(self.url))
+            app.conf.task_queues = [Queue(**declaration(queue))]
+            with app:
+                app.send_task(TASK, args=args, queue=queue)
+            return
+        headers = {"lang": "py", "task": TASK, "id": id, "root_id": id}
+        publisher = ConfirmingPublisher(self.url)
+        publisher.publish([Outgoing(queue, json.dumps([args, {}, EMBED]), headers=headers)])
+        publisher.close()
 
     def depth(self, queue: str) -> int:
         """Return how many messages wait in the queue."""

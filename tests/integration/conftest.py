@@ -7,16 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.brokers import FIXTURES, Broker
 from tests.integration.cluster import Cluster
 from tests.servers.processes import Processes
 
 
+@pytest.fixture(params=FIXTURES)
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """An empty broker: the test runs on each kind of it."""
+    return Broker(request.getfixturevalue(FIXTURES[request.param]))
+
+
 @pytest.fixture
 def cluster(
-    processes: Processes, postgres_database: str, redis_database: str, tmp_path: Path
+    processes: Processes, postgres_database: str, broker: Broker, tmp_path: Path
 ) -> Iterator[Cluster]:
     """A cluster on an empty database; its processes are killed after the test."""
-    made = Cluster(processes, postgres_database, redis_database, tmp_path)
+    made = Cluster(processes, postgres_database, broker.url, tmp_path)
     yield made
     made.close()
     processes.close()

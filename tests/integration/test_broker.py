@@ -23,7 +23,7 @@ from headway_coordinator.broker.events import EventConsumer
 from headway_coordinator.broker.publishing import Publisher
 from headway_coordinator.broker.watching import BrokerWatch
 from headway_coordinator.engine.events import Finished
-from tests.integration.brokers import FIXTURES, Broker
+from tests.integration.brokers import Broker
 from tests.integration.garbage import GARBAGE
 from tests.servers.waiting import wait_until
 
@@ -91,11 +91,6 @@ class Listener:
 
     def _nudged(self) -> None:
         self.nudges += 1
-
-
-@pytest.fixture(params=FIXTURES)
-def broker(request: pytest.FixtureRequest) -> Broker:
-    return Broker(request.getfixturevalue(FIXTURES[request.param]))
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from typing import Any
 
 import psutil
 
+from headway.protocol.queues import EVENTS
+from tests.integration.brokers import Broker
 from tests.integration.cluster import Cluster, steps_of
 from tests.servers.waiting import wait_until
 
@@ -247,9 +249,9 @@ def test_a_leader_that_ends_in_order_hands_over_at_once(cluster: Cluster) -> Non
     wait_until(lambda: cluster.leader() == "engine-b", what="the handover")
 
 
-def test_dispatches_come_back_after_the_broker_lost_its_data(cluster: Cluster) -> None:
-    import redis
-
+def test_dispatches_come_back_after_the_broker_lost_its_data(
+    cluster: Cluster, broker: Broker
+) -> None:
     cluster.start_api()
     cluster.start_engine()
     first = cluster.start_worker(slots=1)
@@ -257,8 +259,7 @@ def test_dispatches_come_back_after_the_broker_lost_its_data(cluster: Cluster) -
     run = cluster.run("two")
     cluster.wait_step(run, "a", "running")
     cluster.wait_step(run, "b", "dispatched")
-    with redis.Redis.from_url(cluster.broker_url) as client:
-        client.flushdb()
+    broker.lose_data(holders=["engine"], queues=["demo.default", EVENTS])
     shown = cluster.wait(run)
     assert shown["state"] == "succeeded"
     assert all(len(s["attempts"]) == 1 for s in shown["steps"])
@@ -382,10 +383,10 @@ def test_a_run_whose_rows_were_changed_by_hand_is_set_aside_and_others_go_on(
     assert cluster.wait(cluster.run("other"))["state"] == "succeeded"
 
 
-def test_garbage_and_forgeries_on_the_event_queue_change_nothing(cluster: Cluster) -> None:
+def test_garbage_and_forgeries_on_the_event_queue_change_nothing(
+    cluster: Cluster, broker: Broker
+) -> None:
     import json
-
-    from kombu import Connection
 
     cluster.start()
     cluster.apply(HEADER + "pipeline: calm\nsteps:\n  a: {run: 'sleep 2'}\n")
@@ -407,13 +408,7 @@ def test_garbage_and_forgeries_on_the_event_queue_change_nothing(cluster: Cluste
     bodies = ["", "{", "[" * 5000, "null", '{"nudge": []}', json.dumps(sealed)]
     bodies.append(json.dumps({"completions": [{"body": "{}", "mac": "0" * 64}]}))
     bodies.append(json.dumps({"completions": [sealed]}))
-    with Connection(cluster.broker_url, transport_options={"ack_emulation": False}) as connection:
-        producer = connection.Producer()
-        for body in bodies:
-            producer.publish(
-                body, routing_key="headway.events", exchange="", content_type="application/json",
-                content_encoding="utf-8",
-            )  # fmt: skip
+    broker.send(*bodies)
     cluster.children["engine"].wait_for_output("forged")
     assert cluster.wait(run)["state"] == "succeeded"
 

@@ -73,7 +73,6 @@ def site(
 ) -> Iterator[Site]:
     made = Site(processes, redis_database, double, tmp_path)
     yield made
-    made.close()
     processes.close()
 
 

@@ -7,20 +7,30 @@ broker's as the end of the worker.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import structlog
 from celery.worker.consumer import Consumer
 
-from headway.protocol.queues import TASK
+from headway.protocol.queues import PROBE, TASK
 from headway.redis_transport import count_refusals
 from headway.refusals import Refusal, Refusals
 
+# Seconds between tries to connect; Celery's own would grow to 32.
+_RECONNECT = {"interval_start": 0.2, "interval_step": 0.4, "interval_max": 2}
 _log = structlog.get_logger()
 
 
 class StepConsumer(Consumer):  # type: ignore[misc]
     """Takes step messages and nothing else. Name it to Celery as `worker_consumer`."""
+
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc]
+        """Celery's steps without its delayed delivery, which would declare 28 queues."""
+
+        default_steps: ClassVar = [
+            step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step
+        ]
 
     on_end: Callable[[], None] = staticmethod(lambda: None)
 
@@ -29,6 +39,7 @@ class StepConsumer(Consumer):  # type: ignore[misc]
 
         super().__init__(*args, **options)
         self._refusals: Refusals = intake().refusals
+        self._heard = intake().heard
         channel_errors: tuple[type[Exception], ...] = self.conninfo.channel_errors
         self._errors_of_the_broker = (*self.connection_errors, *channel_errors)
         # Celery connects anew after these and ends after all others. A defect costs one message,
@@ -47,13 +58,21 @@ class StepConsumer(Consumer):  # type: ignore[misc]
         count_refusals(connection, self._refusals)
         return connection
 
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, trying again sooner than Celery would: a broker that is back finds us there."""
+        conn.ensure_connection = partial(conn.ensure_connection, **_RECONNECT)
+        return super().ensure_connected(conn)
+
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
         """Return what takes each message: a step's, whole, or it is dropped here."""
         receive = super().create_task_handler(*args, **options)
 
         def take(message: Any) -> None:
             name = message.headers.get("task") if isinstance(message.headers, dict) else None
-            if name is None:
+            if name == PROBE:
+                self._heard(str(message.headers.get("id")))
+                message.ack_log_error(_QUIET, self.connection_errors)
+            elif name is None:
                 self.on_unknown_message(None, message)
             elif name != TASK:
                 self.on_unknown_task(None, message, name)

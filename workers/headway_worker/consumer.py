@@ -29,7 +29,14 @@ class Consumer:
     """Runs in the main thread; `pause` and `end` are called from another."""
 
     def __init__(
-        self, broker_url: str, queues: list[str], *, name: str, slots: int, intake: Intake
+        self,
+        broker_url: str,
+        queues: list[str],
+        *,
+        probe: str,
+        name: str,
+        slots: int,
+        intake: Intake,
     ) -> None:
         from kombu import Queue
 
@@ -41,7 +48,7 @@ class Consumer:
         app = celery_app.app
         app.conf.update(celery_settings(broker_url))
         app.conf.update(
-            task_queues=[Queue(**declaration(queue)) for queue in queues],
+            task_queues=[Queue(**declaration(queue)) for queue in (*queues, probe)],
             worker_concurrency=slots,
             worker_consumer="headway_worker.celery_consumer:StepConsumer",
         )

@@ -11,7 +11,8 @@ import structlog
 from headway.protocol.envelope import task_arguments, task_headers, task_id
 from headway.protocol.messages import DISPATCH_LIMIT_BYTES, Dispatch, MessageError, parse
 from headway.refusals import Refusal, Refusals, in_words
-from headway_worker.roster import Roster
+from headway_worker.overflow import Kept, Overflow
+from headway_worker.roster import Entry, Roster
 
 # Celery wraps the dispatch into [args, kwargs, embedded].
 _BODY_LIMIT_BYTES = 2 * DISPATCH_LIMIT_BYTES
@@ -21,14 +22,24 @@ _log = structlog.get_logger()
 class Intake:
     """Admits messages in Celery's own thread, runs them in its pool's."""
 
-    def __init__(self, roster: Roster, handle: Callable[[Dispatch], None]) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        handle: Callable[[Dispatch], None],
+        *,
+        queues: list[str],
+        heard: Callable[[str], None] = lambda probe: None,
+    ) -> None:
+        """`heard` is told of each probe by which the worker hears itself."""
         self._roster = roster
         self._handle = handle
+        self.heard = heard
         self.refusals = Refusals()
         self.is_draining = False
+        self._overflow = Overflow(queues, lambda: self.is_draining)
 
     def gate(self, task: Any, celery_app: Any, consumer: Any) -> Callable[..., None]:
-        """Return a message handler that drops at once what must not wait in the pool.
+        """Return a message handler that runs nothing that would have to wait in the pool.
 
         After a reconnect the broker may deliver again what runs here, or more than there are
         slots: behind a step of hours it would wait unseen, while elsewhere a slot is free.
@@ -45,18 +56,34 @@ class Intake:
                 self.refusals.refuse(Refusal.MALFORMED, in_words(error))
                 ack(_SILENT, errors)
                 return
-            if self.is_draining:
-                reject(_SILENT, errors, True)
-            elif self._roster.enter(dispatch.attempt):
+
+            def admit() -> bool:
+                """Run it, or drop it if it runs here already; False: no slot is free."""
+                match self._roster.enter(dispatch.attempt):
+                    case Entry.FULL:
+                        return False
+                    case Entry.DOUBLED:
+                        _log.info("dispatch_dropped", attempt=dispatch.attempt)
+                        ack(_SILENT, errors)
+                    case Entry.ENTERED:
+                        run()
+                return True
+
+            def run() -> None:
                 _write_anew(message, dispatch)
                 try:
                     handle(message, None, ack, reject, callbacks)
                 except BaseException:
                     self._roster.leave(dispatch.attempt)
                     raise
-            else:
-                _log.info("dispatch_dropped", attempt=dispatch.attempt)
-                ack(_SILENT, errors)
+
+            def give_back() -> None:
+                reject(_SILENT, errors, True)
+
+            if self.is_draining:
+                give_back()
+            elif not admit():
+                self._overflow.keep(consumer, Kept(admit, give_back))
 
         return receive
 
@@ -69,6 +96,7 @@ class Intake:
             _log.exception("dispatch_broke", attempt=parsed.attempt)
         finally:
             self._roster.leave(parsed.attempt)
+            self._overflow.slot_freed()
 
 
 def _dispatch(body: Any) -> Dispatch:

@@ -18,6 +18,7 @@ from headway.backoff import exponential
 from headway.clock import SystemClock
 from headway.errors import ForbiddenError, UnavailableError
 from headway.protocol.messages import Claim, Held, Register, Registered
+from headway.protocol.queues import probe_queue
 from headway_worker.api import Api
 from headway_worker.artifacts import ArtifactTransfer
 from headway_worker.attempt import Attempts, Ports
@@ -26,6 +27,7 @@ from headway_worker.consumer import Consumer
 from headway_worker.environment import base_environment
 from headway_worker.events import EventQueue
 from headway_worker.executors.registry import executors
+from headway_worker.hearing import Hearing
 from headway_worker.heartbeat import Heart
 from headway_worker.identity import StateFolder
 from headway_worker.intake import Intake
@@ -41,16 +43,18 @@ from headway_worker.scratch import ScratchFolders
 from headway_worker.settings import WorkerSettings
 from headway_worker.spool import Spool
 from headway_worker.stop import StopReason
+from headway_worker.voice import BrokerVoice
 
 SUPERSEDED_STATUS = 75
 GAVE_UP_STATUS = 1
+DEAF_STATUS = 76
 _KILL_GRACE_SECONDS = 3.0
 _FLUSH_SECONDS = 5.0
 _log = structlog.get_logger()
 
 
 def run(settings: WorkerSettings, own_env: Mapping[str, str]) -> int:
-    """Return the exit status: told to end (0), superseded (75), or broken beyond repair (1).
+    """Return the exit status: told to end (0), superseded (75), deaf (76), or broken (1).
 
     Raises:
         ForbiddenError: the token is not a worker's, or not of the team that was given.
@@ -110,6 +114,7 @@ class Worker:
         self._reporter.start()
         self._logs.start()
         self._heart.start()
+        self._hearing.start()
         if self._settings.metrics_listen:
             self._metrics = MetricsServer(self._settings.metrics_listen, self._figures)
         drain = threading.Thread(target=self._end_when_told, name="drain", daemon=True)
@@ -121,7 +126,7 @@ class Worker:
 
     def close(self) -> None:
         """Stop what runs and free what is held; nothing that was reported is lost by it."""
-        for part in ("_heart", "_logs"):
+        for part in ("_hearing", "_heart", "_logs"):
             if hasattr(self, part):
                 getattr(self, part).stop()
         if hasattr(self, "_metrics"):
@@ -214,11 +219,26 @@ class Worker:
         )
         self._heart.lease.renewed_at = at
         self._spawner.trust(at + lease - 0.3 - clock.monotonic())
-        intake = Intake(self._roster, Attempts(self._ports(lease)).handle)
+        queues = settings.queues(registered.team)
+        probe = probe_queue(registered.team, identity.worker)
+        self._hearing = Hearing(
+            BrokerVoice(settings.broker_url, probe),
+            clock,
+            limit=settings.deaf_after,
+            has_free_slot=lambda: self._roster.free() > 0,
+            on_deaf=self._deaf,
+        )
+        intake = Intake(
+            self._roster,
+            Attempts(self._ports(lease)).handle,
+            queues=queues,
+            heard=self._hearing.heard,
+        )
         self._refusals = intake.refusals
         self._consumer = Consumer(
             settings.broker_url,
-            settings.queues(registered.team),
+            queues,
+            probe=probe,
             name=f"{identity.worker}@{identity.hostname}",
             slots=settings.slots,
             intake=intake,
@@ -262,6 +282,7 @@ class Worker:
             "headway_worker_slots_free": self._roster.free(),
             "headway_worker_spool_completions": len(self._spool.pending()),
             "headway_worker_lease_seconds": max(0.0, left),
+            "headway_worker_silence_seconds": self._hearing.silence(),
             "headway_worker_messages_refused_total": self._refusals.counts(),
         }
 
@@ -270,6 +291,12 @@ class Worker:
         if not self._ending.is_set():
             _log.error("superseded", worker=self._identity.worker, boot=self._identity.boot)
             self._status = SUPERSEDED_STATUS
+            self._ending.set()
+
+    def _deaf(self) -> None:
+        """The consumer hears nothing any more: end, so that a supervisor starts another."""
+        if not self._ending.is_set():
+            self._status = DEAF_STATUS
             self._ending.set()
 
     def _gave_up(self) -> None:

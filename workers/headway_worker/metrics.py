@@ -15,6 +15,7 @@ _HELP = {
     "headway_worker_slots_free": "Slots that no step holds.",
     "headway_worker_spool_completions": "Ended attempts that the coordinator has not acknowledged.",
     "headway_worker_lease_seconds": "Seconds for which the leases of running steps are trusted.",
+    "headway_worker_silence_seconds": "Seconds since the worker heard itself through the broker.",
     "headway_worker_messages_refused_total": "Messages that were dropped, as they were no step's.",
 }
 

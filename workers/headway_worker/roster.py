@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import threading
+from enum import Enum
 
 from headway.protocol.messages import Held
 from headway_worker.stop import Stop, StopReason
+
+
+class Entry(Enum):
+    """What became of a delivered attempt."""
+
+    ENTERED = "entered"
+    DOUBLED = "doubled"
+    FULL = "full"
 
 
 class Roster:
@@ -18,13 +27,15 @@ class Roster:
         self._held: dict[str, tuple[int, Stop]] = {}
         self._closed = False
 
-    def enter(self, attempt: str) -> bool:
-        """Take a slot for a delivered attempt; False if it is here already or no slot is free."""
+    def enter(self, attempt: str) -> Entry:
+        """Take a slot for a delivered attempt, unless it is here already or none is free."""
         with self._changed:
-            if self._closed or attempt in self._inside or len(self._inside) >= self.slots:
-                return False
+            if attempt in self._inside:
+                return Entry.DOUBLED
+            if self._closed or len(self._inside) >= self.slots:
+                return Entry.FULL
             self._inside.add(attempt)
-            return True
+            return Entry.ENTERED
 
     def leave(self, attempt: str) -> None:
         """Free the attempt's slot."""

@@ -64,6 +64,11 @@ class WorkerSettings(BaseSettings):
         default=(),
         description="Names of the worker's own variables that steps shall see, comma-separated.",
     )
+    deaf_after: timedelta = Field(
+        default=timedelta(seconds=60),
+        ge=timedelta(seconds=1),
+        description="How long a worker may fail to hear itself through the broker; then it ends.",
+    )
     metrics_listen: str = Field(
         default="", description="`host:port` where metrics are served; none are when it is empty."
     )
@@ -80,7 +85,7 @@ class WorkerSettings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("drain_timeout", mode="before")
+    @field_validator("drain_timeout", "deaf_after", mode="before")
     @classmethod
     def _seconds(cls, value: Any) -> Any:
         """Take seconds, or a duration with its unit as in definitions."""

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from headway.protocol.messages import Dispatch
-from headway.protocol.queues import TASK
+from headway.protocol.queues import PROBE, TASK
 
 EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
@@ -63,6 +63,16 @@ def redis_task(dispatch: Dispatch) -> bytes:
 def redis_json(body: str, queue: str, tag: str) -> bytes:
     """Return a JSON text as an element of the queue's Redis list; `tag` tells messages apart."""
     return _redis_message(body, queue, {}, tag)
+
+
+def probe_headers(probe: str) -> dict[str, Any]:
+    """Return the headers of a message by which a worker hears itself."""
+    return {"lang": "py", "task": PROBE, "id": probe}
+
+
+def redis_probe(queue: str, probe: str) -> bytes:
+    """Return a probe as an element of the queue's Redis list."""
+    return _redis_message("[]", queue, probe_headers(probe), probe)
 
 
 def _redis_message(body: str, queue: str, headers: dict[str, Any], tag: str) -> bytes:

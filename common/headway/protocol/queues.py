@@ -6,6 +6,7 @@ import re
 
 EVENTS = "headway.events"
 TASK = "headway.execute"
+PROBE = "headway.probe"
 CANARY = "headway.canary"
 
 TEAM_PATTERN = r"[a-z][a-z0-9-]{0,62}"
@@ -16,6 +17,16 @@ _QUEUE = re.compile(rf"({TEAM_PATTERN})\.({CLASS_PATTERN})")
 def step_queue(team: str, resource_class: str) -> str:
     """Return `<team>.<class>`."""
     return f"{team}.{resource_class}"
+
+
+def probe_queue(team: str, worker: str) -> str:
+    """Return the queue by which a worker hears itself; no class can be called so."""
+    return f"{team}._probe.{worker}"
+
+
+def is_probe_queue(queue: str) -> bool:
+    """Say whether the queue is a worker's own."""
+    return "._probe." in queue
 
 
 def split_queue(queue: str) -> tuple[str, str]:

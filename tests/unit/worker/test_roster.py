@@ -1,18 +1,19 @@
 from __future__ import annotations
 
-from headway_worker.roster import Roster
+from headway_worker.roster import Entry, Roster
 from headway_worker.stop import Stop, StopReason
 
 
 def test_an_attempt_gets_one_slot_and_only_while_one_is_free() -> None:
     roster = Roster(2)
-    assert roster.enter("a")
-    assert not roster.enter("a"), "it is here already"
-    assert roster.enter("b")
-    assert not roster.enter("c"), "no slot is free"
+    assert roster.enter("a") is Entry.ENTERED
+    assert roster.enter("a") is Entry.DOUBLED
+    assert roster.enter("b") is Entry.ENTERED
+    assert roster.enter("c") is Entry.FULL
+    assert roster.enter("a") is Entry.DOUBLED, "also when no slot is free"
     roster.leave("a")
     assert roster.free() == 1
-    assert roster.enter("a")
+    assert roster.enter("a") is Entry.ENTERED
 
 
 def test_only_won_claims_are_held() -> None:
