@@ -29,6 +29,7 @@ from headway_worker.runner.interpreters import Interpreters
 from headway_worker.runner.spawner import Spawner
 from headway_worker.scratch import ScratchFolders
 from headway_worker.spool import Spool
+from tests.servers.waiting import wait_until
 from tests.unit.worker.double import TOKEN, Double
 
 
@@ -272,6 +273,17 @@ def test_an_ended_attempt_is_not_claimed_again_before_its_end_is_known(
 ) -> None:
     monkeypatch.setattr(bench.spool, "discard", lambda _attempts: None)
     bench.run("run", "true")
+    bench.handle("a-1-1")
+    assert bench.double.claims == ["a-1-1"]
+
+
+def test_an_attempt_whose_report_was_taken_but_not_applied_is_not_performed_again(
+    bench: Bench,
+) -> None:
+    """The report lies in the inbox and no leader is there: a claim would be answered as before."""
+    bench.run("run", "true")
+    wait_until(lambda: not bench.spool.pending(), what="the acknowledgement")
+    del bench.double.completions["a-1-1"]
     bench.handle("a-1-1")
     assert bench.double.claims == ["a-1-1"]
 

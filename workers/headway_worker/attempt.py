@@ -5,6 +5,7 @@ No Celery here: the task calls `Attempts.handle` with a parsed dispatch, in a po
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -46,6 +47,7 @@ from headway_worker.stop import Stop, StopReason
 _LOG_FLUSH_SECONDS = 2.0
 _TRANSFER_PATIENCE_SECONDS = 60.0
 _LONGEST_PAUSE = timedelta(seconds=5)
+_REMEMBERED = 10_000  # far more than can end here while nobody applies it
 T = TypeVar("T")
 _log = structlog.get_logger()
 
@@ -86,11 +88,13 @@ class Attempts:
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
+        self._performed: OrderedDict[str, None] = OrderedDict()
 
     def handle(self, dispatch: Dispatch) -> None:
         """Run the dispatched attempt if its claim is won; return once its report is on disk."""
-        if self._ports.spool.get(dispatch.attempt) is not None:
-            # A claim is answered the same again until the coordinator has applied the end.
+        if self._was_performed(dispatch.attempt):
+            # A claim is answered the same again until the coordinator has applied the end, which
+            # may be long after it took the report.
             _log.info("dispatch_dropped", attempt=dispatch.attempt)
             return
         if self._ports.spool.is_full():
@@ -108,7 +112,15 @@ class Attempts:
         if not answer.won or answer.work is None or answer.token is None:
             _log.info("claim_lost", attempt=claim.attempt, reason=str(answer.reason))
             return
-        self._run(claim, answer, answer.work, answer.token)
+        try:
+            self._run(claim, answer, answer.work, answer.token)
+        finally:
+            self._performed[claim.attempt] = None
+            while len(self._performed) > _REMEMBERED:
+                self._performed.popitem(last=False)
+
+    def _was_performed(self, attempt: str) -> bool:
+        return attempt in self._performed or self._ports.spool.get(attempt) is not None
 
     def _run(self, claim: Claim, answer: ClaimAnswer, work: Work, token: str) -> None:
         ports = self._ports
