@@ -1,7 +1,7 @@
 # Every target is explained by `make help`. Nothing here needs more than make, bash and Python 3.11.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test lint types mutants bench lock clean
+.PHONY: help setup run check test lint types mutants crashes bench lock clean
 
 BIN := .venv/bin
 # Test processes: two, or as many as CPUS says.
@@ -32,6 +32,9 @@ types: setup ## Check types
 
 mutants: setup ## Break the engine on purpose in many small ways; each must make a test fail
 	$(BIN)/python scripts/mutants.py
+
+crashes: setup ## Let each process die before and after every crash point, on all servers; some 15 minutes
+	LONG=1 $(PYTEST) -q tests/fault/crash_points
 
 bench: setup ## Measure beside Celery canvas on private servers; BENCH=--quick shows that it works
 	$(BIN)/python scripts/bench.py $(BENCH)

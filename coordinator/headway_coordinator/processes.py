@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import structlog
 
+from headway import crash_points
 from headway.clock import SystemClock
 from headway_coordinator.embedded import HEADWAY
 from headway_coordinator.logging import set_up_logging
@@ -36,6 +37,7 @@ def run_coordinator(settings: CoordinatorSettings) -> int:
 
 def run_engine(settings: CoordinatorSettings) -> int:
     """Run the engine until a signal."""
+    crash_points.arm(settings.crash_at)
     from headway_coordinator.bootstrap import Engine
 
     set_up_logging(settings.log_level)
@@ -47,6 +49,7 @@ def run_engine(settings: CoordinatorSettings) -> int:
 
 def run_api(settings: CoordinatorSettings) -> int:
     """Serve the API until a signal."""
+    crash_points.arm(settings.crash_at)
     from headway_coordinator.serving import serve
 
     set_up_logging(settings.log_level)

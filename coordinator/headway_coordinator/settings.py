@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from headway.crash_points import CrashAt
 from headway.errors import DefinitionError
 from headway.expressions.durations import parse_duration
 
@@ -70,6 +71,10 @@ class CoordinatorSettings(BaseSettings):
         None, description="Where to write the metrics address that was taken, for port 0."
     )
 
+    crash_at: str | None = Field(
+        None, description="For tests: POINT:before|after:N, where this process dies at once."
+    )
+
     @field_validator(
         "lease_term",
         "worker_lease",
@@ -87,6 +92,11 @@ class CoordinatorSettings(BaseSettings):
             return timedelta(seconds=float(value))
         except ValueError:
             return parse_duration(value)
+
+    @field_validator("crash_at")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        return None if value is None else str(CrashAt.parse(value))
 
     @model_validator(mode="after")
     def _fits(self) -> CoordinatorSettings:

@@ -62,13 +62,14 @@ class Cluster:
             **more,
         }
 
-    def start_api(self) -> Child:
-        child = self._start("api", "coordinator", "--only", "api")
-        child.wait_for(self._ready, what="a ready API")
+    def start_api(self, *, awaited: bool = True, **env: str) -> Child:
+        child = self._start("api", "coordinator", "--only", "api", **env)
+        if awaited:
+            child.wait_for(self._ready, what="a ready API")
         return child
 
-    def start_engine(self, name: str = "engine") -> Child:
-        return self._start(name, "coordinator", "--only", "engine", HEADWAY_HOLDER=name)
+    def start_engine(self, name: str = "engine", **env: str) -> Child:
+        return self._start(name, "coordinator", "--only", "engine", HEADWAY_HOLDER=name, **env)
 
     def start_worker(
         self,

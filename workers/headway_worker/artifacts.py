@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from headway.crash_points import crash_point
 from headway.protocol.messages import ArtifactRef
 from headway_worker.api import Api
 
@@ -60,6 +61,7 @@ class ArtifactTransfer:
             for ref in refs:
                 self._download(ref, inside(root, ref.path))
 
+    @crash_point("api.artifacts")
     def _upload(self, path: str, file: Path) -> ArtifactRef:
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import structlog
 from celery.worker.consumer import Consumer
 
+from headway.crash_points import crash_point
 from headway.protocol.queues import PROBE, TASK
 from headway.redis_transport import count_refusals
 from headway.refusals import Refusal, Refusals
@@ -68,10 +69,11 @@ class StepConsumer(Consumer):  # type: ignore[misc]
         receive = super().create_task_handler(*args, **options)
 
         def take(message: Any) -> None:
+            message.ack_log_error = partial(_acknowledge, message)
             name = message.headers.get("task") if isinstance(message.headers, dict) else None
             if name == PROBE:
                 self._heard(str(message.headers.get("id")))
-                message.ack_log_error(_QUIET, self.connection_errors)
+                _acknowledge(message, _QUIET, self.connection_errors)
             elif name is None:
                 self.on_unknown_message(None, message)
             elif name != TASK:
@@ -110,7 +112,14 @@ class StepConsumer(Consumer):  # type: ignore[misc]
         info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
         self._refusals.refuse(kind, why, str(info.get("routing_key", "")))
         # Not acknowledged for lack of a connection, it comes again and is dropped again.
-        message.ack_log_error(_QUIET, self.connection_errors)
+        _acknowledge(message, _QUIET, self.connection_errors)
+
+
+@crash_point("steps.acknowledge")
+def _acknowledge(message: Any, *given: Any) -> None:
+    """Acknowledge a step's message: its completion is on disk, or there is none to come."""
+    vars(message).pop("ack_log_error", None)  # this function, from here on of no more use
+    message.ack_log_error(*given)
 
 
 class _Quiet:

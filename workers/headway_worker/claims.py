@@ -10,6 +10,7 @@ import structlog
 
 from headway.backoff import exponential
 from headway.clock import Clock
+from headway.crash_points import crash_point
 from headway.errors import HeadwayError, UnavailableError
 from headway.protocol.messages import Claim, ClaimAnswer, ClaimAnswers, ClaimBatch
 from headway_worker.api import Api
@@ -62,6 +63,7 @@ class Claims:
                 )
                 return None
 
+    @crash_point("api.claims")
     def _send(self, claims: Sequence[Claim]) -> list[ClaimAnswer]:
         batch = ClaimBatch(
             worker=self._identity.worker, boot=self._identity.boot, claims=list(claims)

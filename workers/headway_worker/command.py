@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from headway import crash_points
 from headway.errors import DefinitionError, HeadwayError
 from headway_worker.settings import WorkerSettings
 
@@ -20,6 +21,7 @@ def start(given: Mapping[str, Any]) -> int:
     log_to_stderr()
     try:
         settings = load_settings(given)
+        crash_points.arm(settings.crash_at)
         from headway_worker.main import run
 
         return run(settings, os.environ)

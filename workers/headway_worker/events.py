@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from headway.broker_options import declaration, is_redis, transport, transport_options
+from headway.broker_options import is_redis
+from headway.crash_points import crash_point
 from headway.errors import UnavailableError
-from headway.protocol.envelope import redis_json
-from headway.protocol.queues import EVENTS
+from headway_worker.senders import RabbitSender, RedisSender
 
 _MOST = 500
 _LARGEST = 4 * 1024 * 1024
@@ -19,8 +19,9 @@ class EventQueue:
     def __init__(self, broker_url: str, tag: str) -> None:
         self._url = broker_url
         self._tag = tag
-        self._sender: _RedisSender | _RabbitSender | None = None
+        self._sender: RedisSender | RabbitSender | None = None
 
+    @crash_point("completions.publish")
     def publish(self, bodies: Sequence[str]) -> None:
         """Hand sealed completions (as JSON) to the broker, as few messages as their size allows.
 
@@ -31,7 +32,7 @@ class EventQueue:
             if self._sender is None:
                 redis = is_redis(self._url)
                 self._sender = (
-                    _RedisSender(self._url, self._tag) if redis else _RabbitSender(self._url)
+                    RedisSender(self._url, self._tag) if redis else RabbitSender(self._url)
                 )
             self._sender.send(list(_joined(bodies)))
         except Exception as error:  # kombu's transports raise errors of many libraries
@@ -40,10 +41,10 @@ class EventQueue:
                 "broker", f"cannot publish: {type(error).__name__}: {error}"
             ) from error
 
-    def _new_sender(self) -> _RedisSender | _RabbitSender:
+    def _new_sender(self) -> RedisSender | RabbitSender:
         if is_redis(self._url):
-            return _RedisSender(self._url, self._tag)
-        return _RabbitSender(self._url)
+            return RedisSender(self._url, self._tag)
+        return RabbitSender(self._url)
 
     def close(self) -> None:
         """Give the connection up."""
@@ -53,47 +54,6 @@ class EventQueue:
                 sender.close()
             except Exception:  # it is being given up because it is broken
                 pass
-
-
-class _RedisSender:
-    def __init__(self, url: str, tag: str) -> None:
-        from kombu import Connection, Queue
-
-        self._connection = Connection(
-            url,
-            transport=transport(url),
-            transport_options=transport_options(url),
-            connect_timeout=5,
-        )
-        Queue(**declaration(EVENTS))(self._connection.default_channel).declare()
-        self._tag = tag
-        self._sent = 0
-
-    def send(self, messages: Sequence[str]) -> None:
-        self._sent += 1
-        tagged = [
-            redis_json(text, EVENTS, f"{self._tag}.{self._sent}.{number}")
-            for number, text in enumerate(messages)
-        ]
-        self._connection.default_channel.client.lpush(EVENTS, *tagged)
-
-    def close(self) -> None:
-        self._connection.release()
-
-
-class _RabbitSender:
-    def __init__(self, url: str) -> None:
-        from headway.rabbitmq import ConfirmingPublisher
-
-        self._publisher = ConfirmingPublisher(url)
-
-    def send(self, messages: Sequence[str]) -> None:
-        from headway.rabbitmq import Outgoing
-
-        self._publisher.publish([Outgoing(EVENTS, text) for text in messages])
-
-    def close(self) -> None:
-        self._publisher.close()
 
 
 def _joined(bodies: Sequence[str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from headway.clock import Clock
+from headway.crash_points import crash_point
 from headway.errors import HeadwayError
 from headway.protocol.messages import Heartbeat, HeartbeatAnswer, Held
 from headway_worker.api import Api
@@ -88,6 +89,7 @@ class Heart:
             if thread is not threading.current_thread():
                 thread.join(timeout=5)
 
+    @crash_point("api.heartbeat")
     def beat(self) -> bool:
         """Send one heartbeat and obey its answer; say whether a good answer came."""
         sent_at = self._clock.monotonic()

@@ -13,6 +13,8 @@ import os
 import threading
 from pathlib import Path
 
+from headway.crash_points import crash_point
+
 _RECORD_BYTES = 1024
 _FREE, _USED = 0, 1
 Record = dict[str, str | int]
@@ -29,9 +31,15 @@ class Journal:
         self._records = _mapped(path, len(self.left) + slots)
         self._free = list(range(len(self.left), len(self.left) + slots))
         self._open: dict[str, tuple[int, Record]] = {}
+        self._keep_left()
+
+    @crash_point("journal.keep_left")
+    def _keep_left(self) -> None:
+        """Note again what earlier boots left: the file is empty now."""
         for index, record in enumerate(self.left):
             self._note(index, record)
 
+    @crash_point("journal.begin")
     def begin(self, attempt: str, fence: int, scratch: str) -> None:
         """Note an attempt before its first process starts."""
         record: Record = {
@@ -46,6 +54,7 @@ class Journal:
             self._open[attempt] = (index, record)
             self._note(index, record)
 
+    @crash_point("journal.started")
     def started(self, attempt: str, pid: int, start: str) -> None:
         """Note the process that all of the attempt's processes are below."""
         with self._lock:
@@ -54,6 +63,7 @@ class Journal:
                 record |= {"pid": pid, "start": start}
                 self._note(index, record)
 
+    @crash_point("journal.end")
     def end(self, attempt: str) -> None:
         """Note that the attempt's processes are gone and its completion is spooled."""
         with self._lock:
@@ -62,6 +72,7 @@ class Journal:
                 self._clear(found[0])
                 self._free.append(found[0])
 
+    @crash_point("journal.forget_left")
     def forget_left(self) -> None:
         """Drop what earlier boots left, after the coordinator was told."""
         with self._lock:

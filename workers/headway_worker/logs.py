@@ -12,6 +12,7 @@ from datetime import timedelta
 import structlog
 
 from headway.backoff import exponential
+from headway.crash_points import crash_point
 from headway.errors import HeadwayError, UnavailableError
 from headway.protocol.messages import LogBatch, LogChunk
 from headway_worker.api import Api
@@ -146,6 +147,7 @@ class LogShipper:
                 break
         return chunks
 
+    @crash_point("api.logs")
     def _send(self, chunks: list[LogChunk]) -> bool:
         batch = LogBatch(worker=self._identity.worker, boot=self._identity.boot, chunks=chunks)
         try:

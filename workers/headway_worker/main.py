@@ -16,6 +16,7 @@ import structlog
 
 from headway.backoff import exponential
 from headway.clock import SystemClock
+from headway.crash_points import crash_point
 from headway.errors import ForbiddenError, UnavailableError
 from headway.protocol.messages import Claim, Held, Register, Registered
 from headway.protocol.queues import probe_queue
@@ -170,7 +171,7 @@ class Worker:
         tries = 0
         while not self._ending.is_set():
             try:
-                return self._of_team(api.post("register", message, Registered))
+                return self._of_team(_introduce(api, message))
             except UnavailableError as error:
                 tries += 1
                 _log.warning("register_failed", code=error.code, error=error.message)
@@ -321,6 +322,11 @@ class Worker:
         if not superseded and not self._reporter.flush(_FLUSH_SECONDS):
             _log.warning("spool_not_flushed", completions=len(self._spool.pending()))
         self._consumer.end(self._status)
+
+
+@crash_point("api.register")
+def _introduce(api: Api, message: Register) -> Registered:
+    return api.post("register", message, Registered)
 
 
 def _version() -> str:

@@ -16,6 +16,7 @@ import structlog
 
 from headway.backoff import exponential
 from headway.clock import Clock
+from headway.crash_points import crash_point
 from headway.errors import HeadwayError, UnavailableError
 from headway.protocol.messages import CompletionBatch, Received
 from headway_worker.api import Api
@@ -91,6 +92,8 @@ class Reporter:
     def acknowledge(self, attempts: Iterable[str]) -> None:
         """Forget what the coordinator says it has."""
         known = list(attempts)
+        if not known:
+            return
         self._spool.discard(known)
         with self._changed:
             for attempt in known:
@@ -196,6 +199,7 @@ class Reporter:
             chosen.append(entry)
         return chosen
 
+    @crash_point("api.completions")
     def _post(self, entries: list[Entry]) -> bool:
         batch = CompletionBatch(completions=[entry.sealed for entry in entries])
         try:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from headway.crash_points import CrashAt
 from headway.expressions.durations import parse_duration
 from headway.protocol.queues import step_queue
 
@@ -78,6 +79,11 @@ class WorkerSettings(BaseSettings):
         description="Completions kept while nobody takes them; claims stop at 80 % of it.",
     )
 
+    crash_at: str | None = Field(
+        default=None,
+        description="For tests: POINT:before|after:N, where this process dies at once.",
+    )
+
     @field_validator("api_url", "classes", "pass_env", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
@@ -95,6 +101,11 @@ class WorkerSettings(BaseSettings):
             return timedelta(seconds=float(value))
         except ValueError:
             return parse_duration(value)
+
+    @field_validator("crash_at")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        return None if value is None else str(CrashAt.parse(value))
 
     @field_validator("code", "state_dir")
     @classmethod

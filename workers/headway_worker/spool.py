@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from headway.crash_points import crash_point
 from headway.errors import UnavailableError
 from headway.protocol.messages import Sealed
 from headway_worker.batching import Batcher
@@ -88,6 +89,7 @@ class Spool:
             found = self._entries.get(attempt)
             return found[0] if found else None
 
+    @crash_point("spool.discard")
     def discard(self, attempts: Iterable[str]) -> None:
         """Forget acknowledged completions."""
         with self._lock:
@@ -113,13 +115,14 @@ class Spool:
                 if not segment.live:
                     segment.path.unlink(missing_ok=True)
 
+    @crash_point("spool.write")
     def _write(self, batch: Sequence[Entry]) -> list[bool]:
         segment: _Segment | None = None
         try:
             segment = self._current()
             data = b"".join(entry.line() for entry in batch)
             _write_all(segment.fd, data)
-            os.fdatasync(segment.fd)
+            _sync(segment.fd)
             segment.size += len(data)
             on_disk = True
         except OSError as error:
@@ -201,6 +204,12 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+@crash_point("spool.sync")
+def _sync(fd: int) -> None:
+    os.fdatasync(fd)
+
+
+@crash_point("spool.folder")
 def _sync_folder(folder: Path) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -325,7 +325,8 @@ class Advancer:
         made = batch.made()
         report.dispatched = len(made)
         report.queue_waits = batch.queue_waits()
-        self._doorbell.publish([dispatch_of(m) for m in made])
+        if made:
+            self._doorbell.publish([dispatch_of(m) for m in made])
         return report
 
     def _set_aside(self, batch: Batch, report: Report) -> None:

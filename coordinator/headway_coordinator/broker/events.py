@@ -16,6 +16,7 @@ import structlog
 from kombu import Connection, Consumer, Queue
 
 from headway.broker_options import declaration, is_redis, transport, transport_options
+from headway.crash_points import crash_point
 from headway.protocol.messages import (
     COMPLETION_LIMIT_BYTES,
     REQUEST_LIMIT_BYTES,
@@ -130,18 +131,18 @@ class EventConsumer:
         raw = message.body
         body = raw.encode() if isinstance(raw, str) else bytes(raw)
         if body[:9] == b'{"nudge":':
-            message.ack()
+            _drop(message)
             self._nudge()
             return
         try:
             batch = parse(CompletionBatch, body, limit=_ENVELOPE_LIMIT_BYTES)
         except MessageError as error:
-            message.ack()
+            _drop(message)
             self._refusals.refuse(Refusal.MALFORMED, in_words(error), EVENTS)
             return
         opened = [c for sealed in batch.completions if (c := self._opened(sealed)) is not None]
         if not opened:
-            message.ack()
+            _drop(message)
         # The message is acknowledged with its last completion: all of them are recorded by then.
         for completion in opened:
             ticket = message if completion is opened[-1] else None
@@ -150,7 +151,7 @@ class EventConsumer:
             self._deliver(Incoming(completion.run, event, ticket=ticket, worker=completion.worker))
 
     def _drop(self, message: Any, error: Exception) -> None:
-        message.ack()
+        _drop(message)
         self._refusals.refuse(Refusal.UNREADABLE, f"its body cannot be read: {error}", EVENTS)
 
     def _opened(self, sealed: Sealed) -> Completion | None:
@@ -178,6 +179,18 @@ class EventConsumer:
 def _acknowledge(done: deque[Any]) -> int:
     count = 0
     while done:
-        done.popleft().ack()
+        _finish(done.popleft())
         count += 1
     return count
+
+
+@crash_point("events.acknowledge")
+def _finish(message: Any) -> None:
+    """Acknowledge a message whose completions are recorded."""
+    message.ack()
+
+
+@crash_point("events.drop")
+def _drop(message: Any) -> None:
+    """Acknowledge a message that leaves nothing to be recorded."""
+    message.ack()

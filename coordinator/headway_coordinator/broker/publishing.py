@@ -7,39 +7,19 @@ them.
 from __future__ import annotations
 
 import threading
-from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections import deque
+from collections.abc import Iterable
 
 import structlog
-from kombu import Connection
 
-from headway.broker_options import is_redis, transport, transport_options
-from headway.protocol.envelope import (
-    redis_json,
-    redis_task,
-    task_headers,
-    task_id,
-    task_json,
-)
+from headway.crash_points import crash_point
 from headway.protocol.messages import Dispatch
-from headway.protocol.queues import EVENTS
-from headway.rabbitmq import ConfirmingPublisher, Outgoing
+from headway_coordinator.broker.senders import Sender, sender
 
 log = structlog.get_logger("headway.publisher")
 
 _BUFFER = 20_000
 _BATCH = 200
-_NUDGE = '{"nudge":1}'
-
-
-class Sender(Protocol):
-    """One connection to a broker. After any error it is closed and never used again."""
-
-    def send(self, dispatches: Sequence[Dispatch], *, nudge: bool) -> None:
-        """Hand everything to the broker in one round trip; raises whatever its library raises."""
-
-    def close(self) -> None: ...
 
 
 class Publisher:
@@ -58,6 +38,7 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
 
+    @crash_point("doorbell.publish")
     def publish(self, dispatches: Iterable[Dispatch]) -> None:
         """Queue the dispatches; what the buffer cannot take is dropped and counted."""
         with self._wake:
@@ -93,6 +74,7 @@ class Publisher:
             self._send(batch)
         self._discard()
 
+    @crash_point("publisher.send")
     def _send(self, batch: list[Dispatch | None]) -> None:
         """Send the batch; on a connection that had broken unseen, once more on a new one.
 
@@ -125,53 +107,3 @@ class Publisher:
                 found.close()
             except Exception as error:
                 log.debug("release_failed", error=str(error))
-
-
-def sender(url: str) -> Sender:
-    """Return a sender for the broker at `url`; it connects when it first sends."""
-    return _RedisSender(url) if is_redis(url) else _RabbitSender(url)
-
-
-class _RedisSender:
-    """Pushes all messages in one round trip, one command a queue."""
-
-    def __init__(self, url: str) -> None:
-        self._connection = Connection(
-            url,
-            transport=transport(url),
-            transport_options=transport_options(url),
-            connect_timeout=5,
-        )
-
-    def send(self, dispatches: Sequence[Dispatch], *, nudge: bool) -> None:
-        queues: dict[str, list[bytes]] = defaultdict(list)
-        for dispatch in dispatches:
-            queues[dispatch.queue].append(redis_task(dispatch))
-        if nudge:
-            queues[EVENTS].append(redis_json(_NUDGE, EVENTS, "nudge"))
-        with self._connection.default_channel.client.pipeline(transaction=False) as pipe:
-            for queue, messages in queues.items():
-                pipe.lpush(queue, *messages)
-            pipe.execute()
-
-    def close(self) -> None:
-        self._connection.release()
-
-
-class _RabbitSender:
-    """Publishes a batch and waits once for all of its confirms."""
-
-    def __init__(self, url: str) -> None:
-        self._publisher = ConfirmingPublisher(url)
-
-    def send(self, dispatches: Sequence[Dispatch], *, nudge: bool) -> None:
-        messages = [
-            Outgoing(d.queue, task_json(d), headers=task_headers(d), correlation_id=task_id(d))
-            for d in dispatches
-        ]
-        if nudge:
-            messages.append(Outgoing(EVENTS, _NUDGE))
-        self._publisher.publish(messages)
-
-    def close(self) -> None:
-        self._publisher.close()

@@ -19,6 +19,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
+from headway.crash_points import crash_point
 from headway.errors import ConflictError, DefinitionError, ForbiddenError, UnavailableError
 
 _KEY = re.compile(r"[A-Za-z0-9._:-]+(/[A-Za-z0-9._:-]+)*")
@@ -63,6 +64,7 @@ class ObjectStore:
         self._store = store
         self._folder = None if incoming is None else str(incoming)
 
+    @crash_point("store.put")
     def put(
         self,
         key: str,

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy import insert as plain_insert
 
+from headway.crash_points import crash_point
 from headway.errors import ConflictError
 from headway_coordinator.application.ports import PreconditionFailed, Token
 from headway_coordinator.storage.database import Database
@@ -35,6 +36,7 @@ class StoredAccess:
             tokens.c.last_used_at.is_(None), tokens.c.last_used_at <= self._minute_ago
         )
 
+    @crash_point("access.add_team")
     def add_team(self, name: str, actor: str) -> bool:
         new = (
             insert(self._database.dialect, teams)
@@ -50,6 +52,7 @@ class StoredAccess:
             rows = connection.execute(select(teams).order_by(teams.c.name))
             return [dict(row._mapping) for row in rows]
 
+    @crash_point("access.add_token")
     def add_token(self, token: Token, sha256: str) -> None:
         """Store a token.
 
@@ -81,6 +84,7 @@ class StoredAccess:
             self._note_use(sha256)
         return Token(*row[:-1])
 
+    @crash_point("access.note_use")
     def _note_use(self, sha256: str) -> None:
         noted = update(tokens).where(tokens.c.sha256 == sha256, self._unnoted)
         with self._database.prompt() as connection:
@@ -94,6 +98,7 @@ class StoredAccess:
         with self._database.reading() as connection:
             return [Token(*row) for row in connection.execute(wanted)]
 
+    @crash_point("access.revoke_token")
     def revoke_token(self, id: str) -> bool:
         """Return whether this call revoked it."""
         revoked = update(tokens).where(tokens.c.id == clean_text(id), tokens.c.revoked_at.is_(None))

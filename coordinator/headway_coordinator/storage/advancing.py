@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import BigInteger, Connection, Text, bindparam, select, update
 
+from headway.crash_points import crash_block, crash_point
 from headway_coordinator.application.ports import AuditEntry, Lease, LeaseLost, Withdrawal
 from headway_coordinator.engine.model import (
     AttemptEnded,
@@ -53,6 +54,7 @@ class AdvancingStatements:
         self.audited = database.rows(**types_of(schema.audit, _AUDITED))
         self.insert_audit = insert_all(schema.audit, _AUDITED, self.audited)
 
+    @crash_block("storage.advancing")
     @contextmanager
     def open(self, lease: Lease) -> Iterator[OpenAdvancing]:
         """Open the transaction.
@@ -99,6 +101,7 @@ class OpenAdvancing:
     def stop_attempts(self, stops: Sequence[StopAttempts]) -> list[Withdrawal]:
         return self._statements.attempts.stop(self._connection, stops, self.now)
 
+    @crash_point("advancing.redispatch")
     def redispatch(
         self, attempts: Sequence[tuple[str, int]], waits: Sequence[timedelta]
     ) -> list[str]:

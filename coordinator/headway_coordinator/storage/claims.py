@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 
+from headway.crash_points import crash_point
 from headway.protocol.messages import Claim, ClaimBatch, LostReason, Work
 from headway_coordinator.application.ports import ClaimResult
 from headway_coordinator.storage.database import Database
@@ -61,6 +62,7 @@ class Claims:
             attempt.c.team == bindparam("by_team"),
         )
 
+    @crash_point("workers.claim")
     def claim(self, team: str, batch: ClaimBatch, lease: timedelta) -> list[ClaimResult] | None:
         """Return what each claim got, in order; None: the boot is superseded."""
         by = {"by_team": team, "by_worker": batch.worker, "by_boot": batch.boot}

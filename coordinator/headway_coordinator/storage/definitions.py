@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, select, update
+from sqlalchemy import Connection, Select, and_, select, update
 
+from headway.crash_points import crash_point
 from headway_coordinator.application.ports import StoredDefinition
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.documents import clean_text
@@ -33,38 +34,51 @@ class StoredDefinitions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @crash_point("definitions.put")
     def put(
         self, *, canonical: Mapping[str, Any], digest: str, source: str, actor: str
     ) -> tuple[int, bool]:
         """Store the newest version; the pipeline's row is locked, so that versions are in order."""
+        with self._database.transaction() as connection:
+            return self._put(connection, canonical, digest, source=source, actor=actor)
+
+    @crash_point("definitions.put.rows")
+    def _put(
+        self,
+        connection: Connection,
+        canonical: Mapping[str, Any],
+        digest: str,
+        *,
+        source: str,
+        actor: str,
+    ) -> tuple[int, bool]:
         team, name = canonical["team"], canonical["pipeline"]
         key = and_(pipelines.c.team == team, pipelines.c.name == name)
         dialect = self._database.dialect
-        with self._database.transaction() as connection:
-            connection.execute(
-                insert(dialect, pipelines)
-                .values(team=team, name=name, version=0, digest="")
-                .on_conflict_do_nothing()
+        connection.execute(
+            insert(dialect, pipelines)
+            .values(team=team, name=name, version=0, digest="")
+            .on_conflict_do_nothing()
+        )
+        row = connection.execute(select(pipelines).where(key).with_for_update()).one()
+        if row.digest == digest:
+            return row.version, False
+        version = row.version + 1
+        connection.execute(
+            insert(dialect, definition).values(
+                team=team,
+                pipeline=name,
+                version=version,
+                digest=digest,
+                owner=canonical.get("owner") or "",
+                canonical=canonical,
+                source=clean_text(source),
+                created_at=self._database.now,
+                actor=clean_text(actor),
             )
-            row = connection.execute(select(pipelines).where(key).with_for_update()).one()
-            if row.digest == digest:
-                return row.version, False
-            version = row.version + 1
-            connection.execute(
-                insert(dialect, definition).values(
-                    team=team,
-                    pipeline=name,
-                    version=version,
-                    digest=digest,
-                    owner=canonical.get("owner") or "",
-                    canonical=canonical,
-                    source=clean_text(source),
-                    created_at=self._database.now,
-                    actor=clean_text(actor),
-                )
-            )
-            connection.execute(update(pipelines).where(key).values(version=version, digest=digest))
-            return version, True
+        )
+        connection.execute(update(pipelines).where(key).values(version=version, digest=digest))
+        return version, True
 
     def get(self, digest: str) -> StoredDefinition | None:
         wanted = select(*_READ).where(definition.c.digest == clean_text(digest))

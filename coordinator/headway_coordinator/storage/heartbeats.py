@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Row, Text, and_, bindparam, exists, select, update
 
+from headway.crash_points import crash_point
 from headway.protocol.messages import Heartbeat, Held
 from headway_coordinator.application.ports import HeartbeatResult
 from headway_coordinator.storage.database import Database
@@ -54,6 +55,7 @@ class _Renewal:
                 renewed |= self._some(connection, self._renew_waiting, [tuple(row)], by, lease)
         return renewed
 
+    @crash_point("workers.heartbeat.renewal")
     def _some(
         self,
         connection: Connection,
@@ -92,6 +94,7 @@ class Heartbeats:
             )
         )
 
+    @crash_point("workers.heartbeat")
     def heartbeat(self, team: str, beat: Heartbeat, lease: timedelta) -> HeartbeatResult:
         by = {"by_team": team, "by_worker": beat.worker, "by_boot": beat.boot}
         told = {

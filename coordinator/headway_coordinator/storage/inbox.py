@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, select
 
+from headway.crash_points import crash_point
 from headway_coordinator.application.ports import InboxEntry, InboxKind, StorageUnavailable
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.documents import clean_text
@@ -45,6 +46,7 @@ class StoredInbox:
         )
         self._insert_one = self._insert.returning(*_READ)
 
+    @crash_point("inbox.add")
     def add(
         self, *, run: str, kind: InboxKind, dedupe: str, actor: str, body: Mapping[str, Any]
     ) -> tuple[InboxEntry, bool]:
@@ -60,6 +62,7 @@ class StoredInbox:
             raise StorageUnavailable("the inbox entry is gone; send it again")
         return _entry(there), False
 
+    @crash_point("inbox.add_many")
     def add_many(self, entries: Sequence[Entry]) -> None:
         if not entries:
             return

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, literal, or_, select, update
 
+from headway.crash_points import crash_point
 from headway_coordinator.application.ports import Lease
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.schema import lease as table
@@ -45,6 +46,7 @@ class StoredLeases:
             .returning(*_COLUMNS)
         )
 
+    @crash_point("leases.acquire")
     def acquire(self, name: str, *, holder: str, boot: str, term: timedelta) -> Lease | None:
         """Take the lease if it is free, expired or this boot's already; the epoch grows by one.
 
@@ -69,6 +71,7 @@ class StoredLeases:
                 row = connection.execute(self._found, {**names, **span}).one_or_none()
         return _lease(row)
 
+    @crash_point("leases.renew")
     def renew(self, lease: Lease, term: timedelta) -> Lease | None:
         """Move the expiry, which is no key column: FOR KEY SHARE never delays it."""
         renewal = (
@@ -78,6 +81,7 @@ class StoredLeases:
             span = self._database.span(term)
             return _lease(connection.execute(renewal, {"term": span}).one_or_none())
 
+    @crash_point("leases.release")
     def release(self, lease: Lease) -> None:
         with self._database.prompt() as connection:
             connection.execute(

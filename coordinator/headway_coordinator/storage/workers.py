@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Text, func, select, update
 
+from headway.crash_points import crash_point
 from headway.errors import ConflictError, ForbiddenError
 from headway.protocol.messages import ClaimBatch, Heartbeat, Register
 from headway.protocol.queues import step_queue
@@ -48,6 +49,7 @@ class StoredWorkers:
         self._claims = claims
         self._heartbeats = heartbeats
 
+    @crash_point("workers.register")
     def register(self, team: str, message: Register) -> None:
         """Make this boot the worker's present one; the same boot again changes nothing.
 
@@ -56,16 +58,20 @@ class StoredWorkers:
             ConflictError: a newer boot has registered (code `superseded`).
         """
         with self._database.transaction() as connection:
-            fields = self._fields(team, message)
-            new = (
-                insert(self._database.dialect, worker)
-                .values(worker=message.worker, boot=message.boot, **fields)
-                .on_conflict_do_nothing()
-                .returning(worker.c.worker)
-            )
-            if connection.execute(new).one_or_none() is None:
-                self._supersede(connection, team, message, fields)
-            self._note_boot(connection, message)
+            self._register(connection, team, message)
+
+    @crash_point("workers.register.rows")
+    def _register(self, connection: Connection, team: str, message: Register) -> None:
+        fields = self._fields(team, message)
+        new = (
+            insert(self._database.dialect, worker)
+            .values(worker=message.worker, boot=message.boot, **fields)
+            .on_conflict_do_nothing()
+            .returning(worker.c.worker)
+        )
+        if connection.execute(new).one_or_none() is None:
+            self._supersede(connection, team, message, fields)
+        self._note_boot(connection, message)
 
     def _supersede(
         self, connection: Connection, team: str, message: Register, fields: dict[str, Any]

@@ -1,0 +1,156 @@
+"""What has to happen so that a process comes by a crash point that two plain runs do not pass.
+
+A story is a generator that is resumed at three moments: before the process that is to die replaces
+the healthy one, while it runs, and when a healthy one has taken its place again. Two runs are
+started in any case, at the latest while the process that is to die runs.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+
+from headway.errors import ConflictError
+from headway_coordinator.raising import make_token
+from tests.fault.crash_points.stage import TEAM, Stage
+from tests.servers.waiting import wait_until
+
+Story = Callable[[Stage], Iterator[None]]
+
+
+def plain(stage: Stage) -> Iterator[None]:
+    """Two runs come by it."""
+    yield
+    yield
+
+
+def handing_over(stage: Stage) -> Iterator[None]:
+    """A leader that is told to end gives its lease back."""
+    yield
+    engine = stage.children["engine"]
+    engine.wait_for_output("leadership_gained")
+    engine.send(signal.SIGTERM)
+    yield
+
+
+def taking_over_unclaimed(stage: Stage) -> Iterator[None]:
+    """A leader finds dispatches that nobody has claimed, because every slot is taken."""
+    stage.hold()
+    wait_until(stage.cluster.storage.sweeps.unclaimed, what="dispatches that nobody has claimed")
+    yield
+    yield
+    stage.gate.touch()
+
+
+def without_a_leader(stage: Stage) -> Iterator[None]:
+    """Steps end while nobody leads: their worker reports by HTTP what nobody acknowledges."""
+    stage.hold()
+    stage.stop("engine")
+    yield
+    stage.gate.touch()
+    yield
+    stage.start("engine")
+
+
+def with_a_full_spool(stage: Stage) -> Iterator[None]:
+    """A worker finds completions of its earlier boot, which nobody has acknowledged."""
+    stage.hold()
+    stage.stop("engine")
+    stage.gate.touch()
+    wait_until(stage.spooled, what="completions in the spool")
+    stage.kill("worker")
+    yield
+    yield
+    stage.start("engine")
+
+
+def with_steps_left(stage: Stage) -> Iterator[None]:
+    """A worker finds in its journal what its earlier boot ran when it was killed."""
+    stage.hold()
+    stage.kill("worker")
+    yield
+    yield
+    stage.gate.touch()
+
+
+def registering(stage: Stage) -> Iterator[None]:
+    """A worker comes while the API is there that is to die."""
+    stage.stop("worker")
+    yield
+    worker = stage.start("worker", awaited=False)
+    yield
+    worker.wait_for_output("worker_ready")
+
+
+def applying(stage: Stage) -> Iterator[None]:
+    """A pipeline gets a new version: one, however often it is asked for."""
+    definitions = stage.cluster.storage.definitions
+    [before] = definitions.current("crash")
+    runbook = f"https://example.com/{before.version + 1}"
+    text = stage.definition("crash", team=TEAM, runbook=runbook)
+    stage.wish(lambda: stage.cluster.apply(text))
+    yield
+    yield
+    wait_until(stage.ask, what="the new version")
+    [after] = definitions.current("crash")
+    assert after.version == before.version + 1
+
+
+def adding_a_team(stage: Stage) -> Iterator[None]:
+    name = f"team-{len(stage.cluster.storage.access.teams())}"
+    stage.wish(lambda: stage.cluster.client.add_team(name))
+    yield
+    yield
+    wait_until(stage.ask, what="the new team")
+    assert name in {team["name"] for team in stage.cluster.storage.access.teams()}
+
+
+def adding_a_token(stage: Stage) -> Iterator[None]:
+    def add() -> None:
+        stage.cluster.client.create_token(subject="somebody", role="viewer", team=TEAM)
+
+    stage.wish(add)
+    yield
+    yield
+
+
+def using_a_new_token(stage: Stage) -> Iterator[None]:
+    stage.renew_client()
+    yield
+    yield
+
+
+def revoking_a_token(stage: Stage) -> Iterator[None]:
+    access = stage.cluster.storage.access
+    make_token(stage.cluster.storage, subject="leaver", role="viewer", team=TEAM)
+    [token] = [t for t in access.tokens(TEAM) if t.subject == "leaver" and t.revoked_at is None]
+
+    def revoke() -> None:
+        # By the request that got no answer it may be revoked already.
+        with suppress(ConflictError):
+            stage.cluster.client.revoke_token(token.id)
+
+    stage.wish(revoke)
+    yield
+    yield
+    wait_until(stage.ask, what="the end of the token")
+    assert all(t.revoked_at for t in access.tokens(TEAM) if t.subject == "leaver")
+
+
+STORIES: Mapping[str, Story] = {
+    "leases.release": handing_over,
+    "advancing.redispatch": taking_over_unclaimed,
+    "inbox.add_many": without_a_leader,
+    "workers.register": registering,
+    "workers.register.rows": registering,
+    "definitions.put": applying,
+    "definitions.put.rows": applying,
+    "access.add_team": adding_a_team,
+    "access.add_token": adding_a_token,
+    "access.note_use": using_a_new_token,
+    "access.revoke_token": revoking_a_token,
+    "api.completions": with_a_full_spool,
+    "journal.keep_left": with_steps_left,
+    "journal.forget_left": with_steps_left,
+}
