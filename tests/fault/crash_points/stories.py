@@ -25,6 +25,14 @@ def plain(stage: Stage) -> Iterator[None]:
     yield
 
 
+def while_steps_run(stage: Stage) -> Iterator[None]:
+    """It comes by it while every slot has a step that takes its time."""
+    stage.hold()
+    yield
+    yield
+    stage.gate.touch()
+
+
 def handing_over(stage: Stage) -> Iterator[None]:
     """A leader that is told to end gives its lease back."""
     yield
@@ -36,6 +44,9 @@ def handing_over(stage: Stage) -> Iterator[None]:
 
 def taking_over_unclaimed(stage: Stage) -> Iterator[None]:
     """A leader finds dispatches that nobody has claimed, because every slot is taken."""
+    # One that has seen long steps dispatches nothing in advance; a new one has seen none.
+    stage.stop("engine")
+    stage.start("engine")
     stage.hold()
     wait_until(stage.cluster.storage.sweeps.unclaimed, what="dispatches that nobody has claimed")
     yield
@@ -139,17 +150,23 @@ def revoking_a_token(stage: Stage) -> Iterator[None]:
 
 
 STORIES: Mapping[str, Story] = {
+    "leases.acquire": while_steps_run,
+    "leases.renew": while_steps_run,
     "leases.release": handing_over,
     "advancing.redispatch": taking_over_unclaimed,
     "inbox.add_many": without_a_leader,
     "workers.register": registering,
     "workers.register.rows": registering,
+    "workers.heartbeat": while_steps_run,
+    "workers.heartbeat.renewal": while_steps_run,
     "definitions.put": applying,
     "definitions.put.rows": applying,
     "access.add_team": adding_a_team,
     "access.add_token": adding_a_token,
     "access.note_use": using_a_new_token,
     "access.revoke_token": revoking_a_token,
+    "api.register": with_steps_left,
+    "api.heartbeat": with_steps_left,
     "api.completions": with_a_full_spool,
     "journal.keep_left": with_steps_left,
     "journal.forget_left": with_steps_left,
