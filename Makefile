@@ -37,7 +37,7 @@ crashes: setup ## Let each process die before and after every crash point, on al
 	LONG=1 $(PYTEST) -q tests/fault/crash_points
 
 bench: setup ## Measure beside Celery canvas on private servers; BENCH=--quick shows that it works
-	$(BIN)/python scripts/bench.py $(BENCH)
+	$(BIN)/headway bench $(BENCH)
 
 lock: setup ## Write requirements.lock anew from pyproject.toml, then install it
 	@scripts/lock

