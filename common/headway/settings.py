@@ -9,6 +9,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from headway.errors import DefinitionError
+
 DEFAULT_API_URL = "http://127.0.0.1:8470"
 
 
@@ -25,6 +27,9 @@ class ClientSettings(BaseSettings):
     token: SecretStr | None = Field(
         default=None, description="The token that says who is asking; it begins with hw_."
     )
+    token_file: Path | None = Field(
+        default=None, description="A file that holds the token, instead of HEADWAY_TOKEN."
+    )
     state_dir: Path = Field(
         default=Path(".headway"),
         description="The folder in which `headway up` leaves the address and token of its stack.",
@@ -36,12 +41,38 @@ def connection(settings: ClientSettings) -> tuple[tuple[str, ...], str | None]:
 
     What `headway up` left in the state folder is taken as a pair and only where nothing else was
     said: its token never goes to another address, and no other token goes to its address.
+
+    Raises:
+        DefinitionError: the file that HEADWAY_TOKEN_FILE names cannot be read, or is empty.
     """
     token = settings.token.get_secret_value() if settings.token else None
+    if token is None and settings.token_file is not None:
+        token = token_in(settings.token_file)
     local_url, local_token = _left_by_up(settings.state_dir / "credentials.json")
     if token is None and local_url and settings.api_url in (None, "", local_url):
         return (local_url,), local_token
     return _addresses(settings.api_url or DEFAULT_API_URL), token
+
+
+def token_in(file: Path) -> str:
+    """Return the token that a file holds.
+
+    Raises:
+        DefinitionError: it cannot be read, or is empty.
+    """
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise _no_token(f"HEADWAY_TOKEN_FILE: cannot read {file}: {reason}") from error
+    if not text:
+        raise _no_token(f"HEADWAY_TOKEN_FILE: {file} is empty")
+    return text
+
+
+def _no_token(message: str) -> DefinitionError:
+    hint = "make one with `headway db token … --save FILE`, or with `headway token create`"
+    return DefinitionError(message, code="invalid_settings", hint=hint)
 
 
 def _addresses(text: str) -> tuple[str, ...]:

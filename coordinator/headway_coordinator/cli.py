@@ -102,22 +102,36 @@ def db_token(
     subject: Annotated[str, typer.Argument(help="Whose token it is; recorded with every action.")],
     role: RoleOption = "admin",
     team: Annotated[str | None, typer.Option(help="The team; none: the whole platform.")] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Keep it in this file and print nothing of it; safe to repeat."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> int:
     """Make a token straight in the database: the first one, or when all others are lost."""
     from headway_coordinator.raising import make_token
     from headway_coordinator.storage.opening import open_storage
+    from headway_coordinator.token_file import save_token
 
     storage = open_storage(_database_url(), application_name="headway:db")
+    said: dict[str, Any] = {"subject": subject, "role": role, "team": team}
     try:
-        token = make_token(storage, subject=subject, role=role, team=team)
+        if save is None:
+            said["token"] = make_token(storage, subject=subject, role=role, team=team)
+        else:
+            made = save_token(storage, save, subject=subject, role=role, team=team)
+            said |= {"file": str(save), "created": made}
     finally:
         storage.close()
     if json:
-        _print({"token": token, "subject": subject, "role": role, "team": team})
-    else:
-        print(token)
+        _print(said)
+    elif save is None:
+        print(said["token"])
         print("keep it: it is not shown again", file=sys.stderr)
+    else:
+        print(f"a new token is in {save}" if said["created"] else f"the token in {save} is kept")
     return 0
 
 

@@ -102,7 +102,7 @@ def broker(stack: Stack) -> Child | None:
     folder = stack.state / "broker"
     config = folder / "valkey.conf"
     # In a file, since a command line can be read by every user of the machine.
-    _write_private(
+    write_private(
         config,
         f"bind 127.0.0.1\nport {stack.broker_port}\ndir {folder}\nappendonly yes\n"
         f'appendfsync everysec\nsave ""\nmaxmemory-policy noeviction\ndaemonize no\n'
@@ -152,7 +152,7 @@ def workers(stack: Stack, tokens: Mapping[str, str], slots: int) -> list[Child]:
 def write_credentials(stack: Stack, token: str) -> Path:
     """Leave the address and the local token where the `headway` command finds them."""
     path = stack.state / "credentials.json"
-    _write_private(path, json.dumps({"api_url": stack.api_url, "token": token}) + "\n")
+    write_private(path, json.dumps({"api_url": stack.api_url, "token": token}) + "\n")
     return path
 
 
@@ -212,11 +212,11 @@ def free_port() -> int:
 
 def _once(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
-        _write_private(path, make() + "\n")
+        write_private(path, make() + "\n")
     return path.read_text().strip()
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Write the file whole, readable by its owner alone."""
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)

@@ -152,6 +152,7 @@ class _Raised:
             "HEADWAY_STATE_DIR": str(self._stack.state),
             "HEADWAY_API_URL": "",
             "HEADWAY_TOKEN": "",
+            "HEADWAY_TOKEN_FILE": "",
         }
         process = subprocess.Popen([*HEADWAY, *args], env=_environment(env))
         while process.poll() is None:

@@ -17,6 +17,7 @@ VAGUE = {"utils", "util", "helpers", "helper", "manager", "base", "misc", "commo
 ENTRY_POINTS = {
     ("console_scripts", "headway", "headway.cli.main:main"),
     ("headway.commands", "worker", "headway_worker.cli:register"),
+    ("headway.commands", "flower", "headway_worker.cli:register"),
     ("headway.commands", "coordinator", "headway_coordinator.cli:register"),
     ("headway.commands", "up", "headway_coordinator.cli:register"),
     ("headway.commands", "db", "headway_coordinator.cli:register"),

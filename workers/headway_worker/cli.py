@@ -1,7 +1,8 @@
-"""The `worker` command. Light to import: Celery and the rest come when it runs."""
+"""The commands `worker` and `flower`. Light to import: Celery and the rest come when it runs."""
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +11,9 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command `worker` to an application."""
+    """Add the commands to an application."""
     app.command("worker")(worker)
+    app.command("flower")(flower)
 
 
 def worker(
@@ -48,3 +50,14 @@ def worker(
         "drain_timeout": None if drain_timeout is None else timedelta(seconds=drain_timeout),
     }
     raise typer.Exit(start({name: value for name, value in given.items() if value is not None}))
+
+
+def flower(
+    listen: Annotated[
+        str | None, typer.Option(help="Address and port; 127.0.0.1:5555 otherwise.")
+    ] = None,
+) -> None:
+    """Run Flower: Celery's workers and queues, read-only."""
+    from headway_worker.flower import replace_with_flower
+
+    replace_with_flower({} if listen is None else {"flower_listen": listen}, os.environ)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from headway.crash_points import CrashAt
+from headway.errors import DefinitionError
 from headway.expressions.durations import parse_duration
 from headway.protocol.queues import step_queue
+from headway.settings import token_in
+
+# Flower splits at commas, and at the first colon.
+_USER_AND_PASSWORD = re.compile(r"[^\s,:]+:[^\s,]{12,}")
 
 
 def _state_folder() -> Path:
@@ -25,6 +31,51 @@ class BrokerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HEADWAY_", frozen=True, extra="ignore")
 
     broker_url: str = Field(default="redis://127.0.0.1:6379/0", description="The broker's address.")
+
+
+class FlowerSettings(BrokerSettings):
+    """What `headway flower` is told."""
+
+    broker_url: str = Field(description="The broker's address.")
+    flower_listen: str = Field(
+        default="127.0.0.1:5555",
+        pattern=r":\d{1,5}$",
+        description="Address and port of Flower's pages.",
+    )
+    flower_auth: SecretStr | None = Field(
+        default=None, description="Who may look, as `user:password`; the password of 12 or more."
+    )
+    flower_auth_file: Path | None = Field(
+        default=None, description="A file that holds `user:password`, instead of the above."
+    )
+
+    def sign_in(self) -> str:
+        """Return `user:password`.
+
+        Raises:
+            DefinitionError: there is none, its file cannot be read, or the password is too short.
+        """
+        text = self.flower_auth.get_secret_value() if self.flower_auth else ""
+        if not text and self.flower_auth_file is not None:
+            try:
+                text = self.flower_auth_file.read_text(encoding="utf-8").strip()
+            except (OSError, ValueError) as error:
+                raise _no_sign_in(f"HEADWAY_FLOWER_AUTH_FILE cannot be read: {error}") from error
+        if not text:
+            raise _no_sign_in("Flower needs a user and a password: HEADWAY_FLOWER_AUTH is not set")
+        if not _USER_AND_PASSWORD.fullmatch(text):
+            raise _no_sign_in(
+                "HEADWAY_FLOWER_AUTH is no `user:password` with a password of 12 or more"
+                " characters, and no comma or space"
+            )
+        return text
+
+
+def _no_sign_in(message: str) -> DefinitionError:
+    hint = (
+        "HEADWAY_FLOWER_AUTH=headway:$(python3 -c 'import secrets; print(secrets.token_hex(16))')"
+    )
+    return DefinitionError(message, code="invalid_settings", hint=hint)
 
 
 class WorkerSettings(BaseSettings):
@@ -40,6 +91,9 @@ class WorkerSettings(BaseSettings):
         description="Addresses of the coordinators' API, comma-separated; tried in turn.",
     )
     token: SecretStr = Field(description="The team's worker token.")
+    token_file: Path | None = Field(
+        default=None, description="A file that holds the token, instead of HEADWAY_TOKEN."
+    )
     state_dir: Path = Field(
         default_factory=_state_folder,
         description="Spool, journal and identity live in a folder `worker-N` below, locked.",
@@ -83,6 +137,13 @@ class WorkerSettings(BaseSettings):
         default=None,
         description="For tests: POINT:before|after:N, where this process dies at once.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _token_of_file(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("token_file") and not given.get("token"):
+            return {**given, "token": token_in(Path(given["token_file"]))}
+        return given
 
     @field_validator("api_url", "classes", "pass_env", mode="before")
     @classmethod

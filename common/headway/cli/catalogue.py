@@ -56,6 +56,8 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry("up", "Run the whole of Headway on this machine.", _COORDINATOR, _SERVICES, "embedded"),
     Entry("coordinator", "Run a coordinator.", _COORDINATOR, _SERVICES, "coordinator"),
     Entry("worker", "Run steps of a team.", "headway_worker.cli:register", _SERVICES),
+    Entry("flower", "Run Flower: Celery's workers and queues, read-only.",
+          "headway_worker.cli:register", _SERVICES, "coordinator"),
     Entry("db", "Bring the database to this version.", _COORDINATOR, _SERVICES, "coordinator"),
     Entry("bench", "Measure this installation beside Celery canvas.",
           _COORDINATOR, _SERVICES, "coordinator"),

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from headway.errors import DefinitionError
 from headway.settings import ClientSettings, connection
 
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("HEADWAY_API_URL", "HEADWAY_TOKEN", "HEADWAY_STATE_DIR"):
+    for name in ("HEADWAY_API_URL", "HEADWAY_TOKEN", "HEADWAY_TOKEN_FILE", "HEADWAY_STATE_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -70,3 +71,24 @@ def test_a_broken_file_counts_as_none(tmp_path: Path, content: str) -> None:
 def test_the_token_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADWAY_TOKEN", "hw_mine")
     assert "hw_mine" not in repr(ClientSettings())
+
+
+def test_a_token_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hw_kept\n")
+    left_by_up(tmp_path / ".headway")
+    monkeypatch.setenv("HEADWAY_TOKEN_FILE", str(tmp_path / "token"))
+    assert connection(ClientSettings()) == (("http://127.0.0.1:8470",), "hw_kept")
+    monkeypatch.setenv("HEADWAY_TOKEN", "hw_mine")
+    assert connection(ClientSettings())[1] == "hw_mine"
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff\xfe"])
+def test_a_file_without_a_token_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("HEADWAY_TOKEN_FILE", str(file))
+    with pytest.raises(DefinitionError, match=f"HEADWAY_TOKEN_FILE.*{file}"):
+        connection(ClientSettings())

@@ -44,6 +44,18 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings({})
 
 
+def test_the_token_may_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("hw_from_the_file\n")
+    monkeypatch.setenv("HEADWAY_TOKEN_FILE", str(file))
+    assert load_settings({}).token.get_secret_value() == "hw_hush"
+    monkeypatch.delenv("HEADWAY_TOKEN")
+    assert load_settings({}).token.get_secret_value() == "hw_from_the_file"
+    file.unlink()
+    with pytest.raises(DefinitionError, match=str(file)):
+        load_settings({})
+
+
 def test_workers_beside_each_other_have_folders_and_names_of_their_own(tmp_path: Path) -> None:
     clock = SystemClock()
     first, second = StateFolder.open(tmp_path), StateFolder.open(tmp_path)

@@ -1,0 +1,150 @@
+"""The real Flower beside a real worker: what it shows, whom it lets in, and what it cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from headway_coordinator.embedded import HEADWAY
+from tests.integration.cluster import Cluster
+from tests.servers.processes import Child
+from tests.servers.sources import free_port
+from tests.servers.waiting import wait_until
+
+USER, PASSWORD = "looker", "only-this-test-knows-it"
+WAITING = """\
+headway: 1
+pipeline: waiting
+team: demo
+owner: a@example.com
+steps:
+  small: {run: echo done, class: small}
+"""
+
+
+class Flower:
+    """A started Flower, and a browser that is signed in."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.child: Child = cluster.processes.start(
+            [*HEADWAY, "flower"],
+            name="flower",
+            env=cluster.environment(
+                HEADWAY_FLOWER_AUTH=f"{USER}:{PASSWORD}",
+                HEADWAY_FLOWER_LISTEN=self.url.removeprefix("http://"),
+                # What somebody may have left in the environment opens nothing.
+                FLOWER_UNAUTHENTICATED_API="true",
+                FLOWER_READ_ONLY="false",
+            ),
+            cwd=cluster.folder,
+        )
+        self.browser = httpx2.Client(base_url=self.url, auth=(USER, PASSWORD), timeout=30)
+        self.child.wait_for(self._is_up, what="Flower's page")
+
+    def _is_up(self) -> bool:
+        try:
+            return self.browser.get("/healthcheck").status_code == httpx2.codes.OK
+        except httpx2.TransportError:
+            return False
+
+    def workers(self) -> dict[str, Any]:
+        """Return what every worker answers when Flower asks it now."""
+        answer = self.browser.get("/api/workers", params={"refresh": "1"})
+        assert answer.status_code == httpx2.codes.OK, answer.text
+        shown: dict[str, Any] = answer.json()
+        return shown
+
+    def close(self) -> None:
+        self.browser.close()
+
+
+@pytest.fixture
+def flower(cluster: Cluster) -> Iterator[Flower]:
+    """Flower beside one worker of team demo with two classes."""
+    cluster.start_api()
+    cluster.start_worker("demo", ("small", "io"))
+    started = Flower(cluster)
+    yield started
+    started.close()
+
+
+def test_it_shows_the_worker_and_its_queues(flower: Flower, cluster: Cluster) -> None:
+    [worker] = wait_until(lambda: cluster.storage.workers.all(), what="a registered worker")
+    [(name, shown)] = wait_until(flower.workers, what="an answer of the worker").items()
+    assert name.startswith(worker.worker)
+    assert {queue["name"] for queue in shown["active_queues"]} == {"demo.small", "demo.io"}
+    assert shown["stats"]["pool"]["max-concurrency"] == 4
+
+    def on_the_page() -> bool:  # with the worker's next heartbeat
+        return name in flower.browser.get("/workers").text
+
+    wait_until(on_the_page, what="the worker on Flower's page")
+    single = flower.browser.get(f"/worker/{name}").text
+    assert "demo.small" in single
+    assert "demo.io" in single
+
+
+def test_it_counts_what_waits_in_each_queue(cluster: Cluster) -> None:
+    cluster.start_api()
+    worker = cluster.start_worker("demo", ("small",))
+    flower = Flower(cluster)
+    wait_until(flower.workers, what="an answer of the worker")
+    depths = flower.browser.get("/api/queues/length").json()["active_queues"]
+    assert depths == [{"name": "demo.small", "messages": 0}]
+    worker.kill()
+    cluster.apply(WAITING)
+    run = cluster.run("waiting")
+    cluster.start_engine()
+    cluster.wait_step(run, "small", "dispatched")
+
+    def waits() -> bool:
+        queues = flower.browser.get("/api/queues/length").json()["active_queues"]
+        return {"name": "demo.small", "messages": 1} in queues
+
+    wait_until(waits, what="the message in Flower")
+    flower.close()
+
+
+def test_nobody_looks_without_the_password(flower: Flower) -> None:
+    wait_until(flower.workers, what="an answer of the worker")
+    answers = [
+        httpx2.get(f"{flower.url}{path}", auth=auth)
+        for path in ("/", "/workers", "/tasks", "/broker", "/api/workers", "/api/queues/length")
+        for auth in (None, (USER, "wrong"), ("", ""))
+    ]
+    assert {each.status_code for each in answers} == {httpx2.codes.UNAUTHORIZED}
+    assert not [each.text for each in answers if "demo" in each.text]
+
+
+def test_it_changes_nothing(flower: Flower) -> None:
+    [name] = wait_until(flower.workers, what="an answer of the worker")
+    refused = [
+        flower.browser.post(path, params={"queue": "demo.other"})
+        for path in (
+            f"/api/worker/shutdown/{name}",
+            f"/api/worker/queue/cancel-consumer/{name}",
+            f"/api/worker/queue/add-consumer/{name}",
+            "/api/task/async-apply/headway.execute",
+        )
+    ]
+    assert {each.status_code for each in refused} == {httpx2.codes.FORBIDDEN}
+    assert {q["name"] for q in flower.workers()[name]["active_queues"]} == {"demo.small", "demo.io"}
+
+
+def test_it_listens_on_loopback_and_shows_its_password_to_nobody(flower: Flower) -> None:
+    import psutil
+
+    process = psutil.Process(flower.child.pid)
+    listening = {
+        each.laddr.ip
+        for member in (process, *process.children(recursive=True))
+        for each in member.net_connections("inet")
+        if each.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+    assert PASSWORD not in " ".join(process.cmdline())
+    assert PASSWORD not in flower.child.output()
