@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from headway.clock import Clock
 
@@ -17,6 +18,22 @@ def new_id(clock: Clock, random_bytes: RandomBytes = secrets.token_bytes) -> str
     milliseconds = int(clock.now().timestamp() * 1000)
     value = (milliseconds << 80) | int.from_bytes(random_bytes(10), "big")
     return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def made_at(id: str) -> datetime | None:
+    """Return when `new_id` made an id, to the millisecond; None for any other text."""
+    if len(id) != 26 or not {*id} <= {*_ALPHABET}:
+        return None
+    value = 0
+    for letter in id:
+        value = value << 5 | _ALPHABET.index(letter)
+    milliseconds = value >> 80
+    if milliseconds >> 48:
+        return None
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError):
+        return None  # a year that no calendar here has
 
 
 def attempt_id(run: str, step_index: int, no: int) -> str:

@@ -13,6 +13,7 @@ from headway.errors import UnavailableError
 from headway_coordinator.api.app import create_app
 from headway_coordinator.application.services import Services
 from headway_coordinator.broker.publishing import Publisher
+from headway_coordinator.examination import Examiner
 from headway_coordinator.integrations.api_metrics import ApiMetrics
 from headway_coordinator.integrations.store import open_store
 from headway_coordinator.page import page_routes
@@ -35,15 +36,21 @@ def serve(settings: CoordinatorSettings) -> int:
     )
     publisher = Publisher(settings.broker_url.get_secret_value(), "api")
     metrics = ApiMetrics()
+    clock = SystemClock()
     services = Services(
         storage=storage,
         store=open_store(settings.store_url),
         secret_key=settings.key(),
-        clock=SystemClock(),
+        clock=clock,
         nudge=publisher.nudge,
         worker_lease=settings.worker_lease,
         heartbeat=settings.heartbeat,
         refused=metrics.refused,
+        examine=Examiner(
+            settings.database_url.get_secret_value(),
+            settings.broker_url.get_secret_value(),
+            clock,
+        ),
     )
     host, _, port = settings.listen.rpartition(":")
     config = uvicorn.Config(

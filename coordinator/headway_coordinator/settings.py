@@ -114,23 +114,7 @@ class CoordinatorSettings(BaseSettings):
         Raises:
             DefinitionError: it is shorter than 16 characters, or its file cannot be read.
         """
-        if self.secret_key is not None:
-            text = self.secret_key.get_secret_value()
-        else:
-            assert self.secret_key_file is not None
-            try:
-                text = self.secret_key_file.read_text().strip()
-            except OSError as error:
-                raise DefinitionError(
-                    f"HEADWAY_SECRET_KEY_FILE cannot be read: {error}", code="invalid_settings"
-                ) from error
-        if len(text) < _KEY_BYTES:
-            raise DefinitionError(
-                f"the secret key has {len(text)} characters; it needs at least {_KEY_BYTES}",
-                code="invalid_settings",
-                hint='make one with: python3 -c "import secrets; print(secrets.token_hex(32))"',
-            )
-        return text.encode()
+        return _key(self.secret_key, self.secret_key_file)
 
     def watched_api(self) -> str:
         """Return the address at which the engine finds an API to watch."""
@@ -149,6 +133,55 @@ class CoordinatorSettings(BaseSettings):
             elif value is not None:
                 shown[name] = value if isinstance(value, int | float | bool) else str(value)
         return shown
+
+
+class DoctorSettings(BaseSettings):
+    """What `headway doctor` takes of a coordinator's settings, where this machine has them."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADWAY_", frozen=True, extra="ignore")
+
+    database_url: SecretStr | None = Field(
+        default=None, description="The database to examine from here."
+    )
+    broker_url: SecretStr | None = Field(
+        default=None, description="The broker to examine from here."
+    )
+    secret_key: SecretStr | None = Field(
+        default=None, description="The secret key, to compare it with the coordinators' own."
+    )
+    secret_key_file: Path | None = Field(
+        default=None, description="A file that holds the secret key."
+    )
+
+    def key(self) -> bytes | None:
+        """Return the secret key; None where this machine has none.
+
+        Raises:
+            DefinitionError: it is shorter than 16 characters, or its file cannot be read.
+        """
+        if self.secret_key is None and self.secret_key_file is None:
+            return None
+        return _key(self.secret_key, self.secret_key_file)
+
+
+def _key(given: SecretStr | None, file: Path | None) -> bytes:
+    if given is not None:
+        text = given.get_secret_value()
+    else:
+        assert file is not None
+        try:
+            text = file.read_text().strip()
+        except OSError as error:
+            raise DefinitionError(
+                f"HEADWAY_SECRET_KEY_FILE cannot be read: {error}", code="invalid_settings"
+            ) from error
+    if len(text) < _KEY_BYTES:
+        raise DefinitionError(
+            f"the secret key has {len(text)} characters; it needs at least {_KEY_BYTES}",
+            code="invalid_settings",
+            hint='make one with: python3 -c "import secrets; print(secrets.token_hex(32))"',
+        )
+    return text.encode()
 
 
 def _digest(text: str) -> str:

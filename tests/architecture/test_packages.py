@@ -22,6 +22,7 @@ ENTRY_POINTS = {
     ("headway.commands", "up", "headway_coordinator.cli:register"),
     ("headway.commands", "db", "headway_coordinator.cli:register"),
     ("headway.commands", "bench", "headway_coordinator.cli:register"),
+    ("headway.doctor", "coordinator", "headway_coordinator.examination:examine_here"),
 }
 
 HEAVY = {"celery", "kombu", "sqlalchemy", "fastapi", "httpx2", "alembic", "pydantic_settings"}

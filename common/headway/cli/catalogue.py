@@ -51,6 +51,8 @@ CATALOGUE: tuple[Entry, ...] = (
           _HERE + "installation:register_workers", _INSTALLATION),
     Entry("leader", "Show which coordinator leads.",
           _HERE + "installation:register_leader", _INSTALLATION),
+    Entry("doctor", "Say what is wrong with the installation, and the mend.",
+          _HERE + "doctor:register", _INSTALLATION),
     Entry("team", "Add and list teams.", _HERE + "teams:register", _INSTALLATION),
     Entry("token", "Create, list and revoke tokens.", _HERE + "tokens:register", _INSTALLATION),
     Entry("up", "Run the whole of Headway on this machine.", _COORDINATOR, _SERVICES, "embedded"),

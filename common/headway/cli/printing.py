@@ -47,7 +47,7 @@ def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, empty: 
     widths = [max(len(row[index]) for row in cells) for index in range(len(titles))]
     for number, row in enumerate(cells):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print(_paint(line.rstrip(), "1") if number == 0 else line.rstrip())
+        print(painted(line.rstrip(), "1") if number == 0 else line.rstrip())
 
 
 def state_words(state: str) -> str:
@@ -64,7 +64,7 @@ def run_words(run: Mapping[str, Any]) -> str:
 def painted_run(run: Mapping[str, Any]) -> str:
     """Return the state of a run in words, coloured on a terminal; colour says nothing more."""
     colour = _COLOURS["failed"] if run.get("quarantine") else _COLOURS.get(str(run.get("state")))
-    return _paint(run_words(run), colour)
+    return painted(run_words(run), colour)
 
 
 def clean(text: str) -> str:
@@ -128,7 +128,8 @@ def rows_of(holder: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
 
 
-def _paint(text: str, colour: str | None) -> str:
+def painted(text: str, colour: str | None) -> str:
+    """Return the text in a colour of the terminal, where there is one and it may be used."""
     if colour is None or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         return text
     return f"\x1b[{colour}m{text}\x1b[0m"

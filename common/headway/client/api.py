@@ -126,6 +126,10 @@ class Client:
     def leader(self) -> Json:
         return self._get("/leader")
 
+    def diagnosis(self) -> Json:
+        """Return what the coordinator finds wrong with the installation and its servers."""
+        return self._get("/diagnosis")
+
     def teams(self) -> Json:
         return self._whole("teams")
 

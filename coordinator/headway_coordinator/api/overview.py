@@ -9,16 +9,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+import headway
 from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
 from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.paging import Cursor, Limit, page
+from headway_coordinator.application.diagnosing import LEASE, diagnose, key_fingerprint
 from headway_coordinator.application.ports import WorkerInfo
 from headway_coordinator.application.reading import visible_run
 
 router = APIRouter(prefix="/api/v1", tags=["installation"])
-
-LEASE = "advance/0"
 
 Reader = Annotated[Identity, Depends(Allow(Action.READ_QUEUES))]
 Auditor = Annotated[Identity, Depends(Allow(Action.READ_AUDIT))]
@@ -64,6 +64,24 @@ def leader(parts: Parts, identity: Reader) -> Response:
             "alive": lease.expires_at - now > timedelta(),
         }
     return answer(row)
+
+
+@router.get("/diagnosis")
+def diagnosis(parts: Parts, identity: Reader) -> Response:
+    """Say what is wrong with the installation, and the mend; the servers only to its own people."""
+    teams = identity.teams
+    found = diagnose(parts.storage, teams=teams, live_within=parts.live_within)
+    whole = teams is None
+    knows_the_key = whole and identity.may(Action.MANAGE_TOKENS)
+    return answer(
+        {
+            "version": headway.__version__,
+            "at": parts.clock.now(),
+            "key": key_fingerprint(parts.secret_key) if knows_the_key else None,
+            "servers": [each.as_dict() for each in parts.examine()] if whole else None,
+            "findings": [each.as_dict() for each in found],
+        }
+    )
 
 
 @router.get("/audit")

@@ -8,11 +8,18 @@ from datetime import timedelta
 from typing import Any
 
 from headway.clock import Clock
+from headway.findings import Finding, unknown
 from headway_coordinator.application.identity import Identities
 from headway_coordinator.application.ports import Storage, Store
 
 
 def _uncounted(kind: str) -> None: ...
+
+
+def _unexamined() -> list[Finding]:
+    why = "this process does not examine its servers"
+    mend = "run `headway doctor` where HEADWAY_DATABASE_URL and HEADWAY_BROKER_URL are set"
+    return [unknown("database.reachable", why, mend), unknown("broker.reachable", why, mend)]
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -22,7 +29,8 @@ def _nothing() -> Mapping[str, Any]:
 @dataclass(frozen=True, slots=True)
 class Services:
     """The parts. `nudge` wakes the leader and neither raises nor blocks; `dispatch_state` says what
-    this process knows of the broker; `refused` counts a refused completion by its kind."""
+    this process knows of the broker; `refused` counts a refused completion by its kind; `examine`
+    looks at the database's and the broker's servers themselves."""
 
     storage: Storage
     store: Store
@@ -33,6 +41,7 @@ class Services:
     heartbeat: timedelta
     dispatch_state: Callable[[], Mapping[str, Any]] = _nothing
     refused: Callable[[str], None] = _uncounted
+    examine: Callable[[], list[Finding]] = _unexamined
     identities: Identities = field(init=False, repr=False)
 
     @property
