@@ -13,7 +13,13 @@ from headway_coordinator.embedded import HEADWAY
 from headway_coordinator.logging import set_up_logging
 from headway_coordinator.settings import CoordinatorSettings
 from headway_coordinator.storage.exclusive import exclusive
-from headway_coordinator.supervision import Child, Supervisor, stop_on_signals, supervise
+from headway_coordinator.supervision import (
+    WRONG_USE,
+    Child,
+    Supervisor,
+    stop_on_signals,
+    supervise,
+)
 
 log = structlog.get_logger("headway.coordinator")
 
@@ -21,7 +27,10 @@ SUPERVISED = "HEADWAY_SUPERVISED"
 
 
 def run_coordinator(settings: CoordinatorSettings) -> int:
-    """Supervise an engine and an API until a signal; return the exit status."""
+    """Supervise an engine and an API until a signal; return the exit status.
+
+    It is that of wrong use when one of them cannot do with these settings.
+    """
     set_up_logging(settings.log_level)
     stop = stop_on_signals()
     settings.key()
@@ -30,9 +39,9 @@ def run_coordinator(settings: CoordinatorSettings) -> int:
         for part in ("engine", "api"):
             argv = [*HEADWAY, "coordinator", "--only", part]
             supervisor.start(Child(f"coordinator-{part}", argv, {SUPERVISED: "1"}))
-        supervise(supervisor, stop)
+        refused = supervise(supervisor, stop)
         supervisor.stop()
-    return 0
+    return 0 if refused is None else WRONG_USE
 
 
 def run_engine(settings: CoordinatorSettings) -> int:

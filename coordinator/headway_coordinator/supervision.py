@@ -45,6 +45,10 @@ class Child:
     user: str | None = None
 
 
+# The exit status of wrong use: with the same settings the next start would end the same way.
+WRONG_USE = 2
+
+
 @dataclass(slots=True)
 class _Running:
     child: Child
@@ -75,12 +79,14 @@ class Supervisor:
         return running.process.pid
 
     def tick(self) -> str | None:
-        """Restart what died; return the name of an essential child that ended, if one did."""
+        """Restart what died; return the name of a child that ended and is essential, or whose
+        settings are wrong, if one did."""
         now = self._clock.monotonic()
         for running in self._running:
             if running.process is not None and running.process.poll() is not None:
+                status = running.process.returncode
                 self._ended(running, now)
-                if running.child.essential:
+                if running.child.essential or status == WRONG_USE:
                     return running.child.name
             if running.process is None and now >= running.restart_at:
                 self.restarts += 1

@@ -243,6 +243,19 @@ def test_a_quarantined_run_is_not_open_and_an_ended_one_is_left(world: World) ->
     assert shown["quarantine"] == "bad\ufffd row"
 
 
+def test_a_quarantined_run_keeps_no_slot_when_its_attempts_have_ended(world: World) -> None:
+    waiting, running = world.dispatched("r1"), world.running("r1", "load")
+    with world.storage.advancing(world.lease) as tx:
+        tx.quarantine("r1", "bad row")
+    assert world.state_of(waiting) == "cancelled"
+    assert world.state_of(running) == "running"
+    for _ in range(2):  # told twice, it counts once
+        with world.storage.advancing(world.lease) as tx:
+            tx.settle_attempts([ended(running, "failed"), ended(running, fence=99)])
+    assert world.state_of(running) == "failed"
+    assert world.storage.sweeps.occupancy() == []
+
+
 def test_open_runs_come_oldest_first(world: World) -> None:
     later, earlier = NOW + timedelta(microseconds=1), NOW - timedelta(microseconds=123456)
     world.create(

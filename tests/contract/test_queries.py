@@ -11,6 +11,7 @@ from headway.errors import DefinitionError
 from headway_coordinator.application.ports import RunFilter
 from headway_coordinator.engine.model import StepMoved
 from headway_coordinator.engine.states import RunStatus, StepStatus
+from headway_coordinator.storage import run_story
 from tests.contract.world import NOW, QUEUE, TEAM, World, ended, registration, state
 
 
@@ -73,6 +74,25 @@ def test_an_accepted_run_is_shown_as_queued_until_it_is_applied(world: World) ->
     shown = world.storage.queries.run("r1")
     assert shown is not None
     assert shown["state"] == "running"
+
+
+def test_a_run_that_is_applied_between_two_looks_is_never_shown_as_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(world, "r1")
+    [entry] = world.storage.inbox.pending()
+    look = run_story._accepting
+
+    def applied_meanwhile(id: str) -> object:
+        with world.storage.advancing(world.lease) as tx:
+            tx.create_runs([state("r1")])
+            tx.mark_applied([(entry.id, "applied")])
+        return look(id)
+
+    monkeypatch.setattr(run_story, "_accepting", applied_meanwhile)
+    shown = world.storage.queries.run("r1")
+    assert shown is not None
+    assert shown["state"] in ("queued", "running")
 
 
 def test_a_refused_run_is_shown_as_failed(world: World) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -249,6 +251,28 @@ def test_an_http_step_without_an_answer_fails(bench: Bench) -> None:
     ended = bench.run("http", {"url": "http://127.0.0.1:9/"})
     assert ended.error is not None
     assert ended.error.code == "http_error"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_an_answer_that_trickles_in_does_not_outlast_the_timeout(bench: Bench, own: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_trickle, args=(server,), daemon=True).start()
+        request: dict[str, Any] = {"url": f"http://127.0.0.1:{server.getsockname()[1]}/"}
+        if own:
+            ended = bench.run("http", {**request, "timeout": 0.3})
+        else:
+            ended = bench.run("http", request, timeout_ms=300)
+    assert ended.outcome is (Outcome.FAILED if own else Outcome.TIMED_OUT)
+
+
+def _trickle(server: socket.socket) -> None:
+    """Answer with headers that never end, a byte at a time."""
+    asked, _ = server.accept()
+    pause = threading.Event()
+    with asked, contextlib.suppress(OSError):
+        asked.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+        while not pause.wait(0.05):
+            asked.sendall(b"x")
 
 
 def test_an_input_whose_content_is_another_fails_the_step(bench: Bench) -> None:

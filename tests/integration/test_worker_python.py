@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -15,10 +16,11 @@ from headway.clock import SystemClock
 from headway_worker.runner.interpreters import Interpreters, Key
 from headway_worker.runner.process import Exit
 from headway_worker.runner.spawner import Spawner
+from tests.servers.waiting import wait_until
 
 ENV = {"PATH": os.environ["PATH"]}
 CODE = """
-import os, subprocess, sys
+import os, signal, subprocess, sys, threading, time
 calls = 0
 
 def add(a, b=1):
@@ -54,9 +56,20 @@ def forks():
     os.wait()
     return {"ok": True}
 def leaves_process(): subprocess.Popen(["setsid", "sleep", "12345678"])
-def threads():
+def unended():
     print("no newline", end="")
     return {}
+def garbles(): os.write(3, b"\\x00\\x00\\x00\\x05what?"); time.sleep(1000)
+def begins(): os.write(3, b"\\x00\\x00"); time.sleep(1000)
+def wanders():
+    found = {"path": "/left" in sys.path, "umask": os.umask(0o17)}
+    sys.path.insert(0, "/left")
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    return found
+def waits(): time.sleep(0.2); return {}
+def leaves_thread():
+    threading.Thread(target=time.sleep, args=(1000,)).start()
+    return {"pid": os.getpid()}
 def closes(): sys.stdout.close(); return {}
 value = 5
 """
@@ -198,7 +211,7 @@ def test_a_call_that_leaves_processes_spends_its_interpreter(team: Team) -> None
 
 
 def test_output_without_a_newline_is_of_its_own_call(team: Team) -> None:
-    team.call("threads")
+    team.call("unended")
     assert team.log.data == b"no newline"
     team.call("nothing")
     assert team.log.data == b""
@@ -212,6 +225,34 @@ def test_a_deadline_ends_the_interpreter(team: Team) -> None:
     (team.folder / "steps.py").write_text("import time\ndef hang(): time.sleep(1000)")
     assert team.call("hang", deadline=time.monotonic() + 0.2) == {}
     assert team.exit == Exit(signal=15)
+
+
+def test_a_deadline_holds_although_an_answer_was_begun(team: Team) -> None:
+    assert team.call("begins", deadline=time.monotonic() + 0.2) == {}
+    assert team.exit == Exit(signal=15)
+
+
+def test_what_is_no_answer_is_told_and_spends_the_interpreter(team: Team) -> None:
+    first = team.call("count")["ok"]["pid"]
+    assert code(team.call("garbles", deadline=time.monotonic() + 60)) == "bad_answer"
+    assert team.call("count")["ok"]["pid"] != first
+
+
+def test_no_call_meets_the_path_the_mask_or_the_alarm_of_another(team: Team) -> None:
+    first = team.call("wanders")["ok"]
+    assert team.call("waits") == {"ok": {}}, "the alarm of the first would have killed it"
+    assert team.call("wanders")["ok"] == first
+
+
+def test_a_thread_that_was_left_does_not_keep_an_interpreter(team: Team) -> None:
+    import psutil
+
+    pid = team.call("leaves_thread")["ok"]["pid"]
+    [(interpreter, _)] = team.interpreters._idle.values()
+    interpreter.process.talk.shutdown(socket.SHUT_WR)  # as after a minute without a call
+    wait_until(lambda: not interpreter.process.is_alive(), what="its end")
+    assert interpreter.process.exit == Exit(code=0)
+    assert not psutil.pid_exists(pid)
 
 
 def test_no_more_interpreters_are_kept_than_wanted(team: Team) -> None:

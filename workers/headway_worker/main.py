@@ -17,7 +17,7 @@ import structlog
 from headway.backoff import exponential
 from headway.clock import SystemClock
 from headway.crash_points import crash_point
-from headway.errors import ForbiddenError, UnavailableError
+from headway.errors import UnavailableError
 from headway.protocol.messages import Claim, Held, Register, Registered
 from headway.protocol.queues import probe_queue
 from headway_worker.api import Api
@@ -162,6 +162,7 @@ class Worker:
         message = Register(
             worker=self._identity.worker,
             boot=self._identity.boot,
+            team=self._settings.team,
             classes=list(self._settings.classes),
             slots=self._settings.slots,
             hostname=self._identity.hostname,
@@ -171,7 +172,7 @@ class Worker:
         tries = 0
         while not self._ending.is_set():
             try:
-                return self._of_team(_introduce(api, message))
+                return _introduce(api, message)
             except UnavailableError as error:
                 tries += 1
                 _log.warning("register_failed", code=error.code, error=error.message)
@@ -180,16 +181,6 @@ class Worker:
                 )
                 self._ending.wait(pause.total_seconds())
         return None
-
-    def _of_team(self, registered: Registered) -> Registered:
-        team = self._settings.team
-        if team is not None and team != registered.team:
-            raise ForbiddenError(
-                "wrong_team",
-                f"the token is of team {registered.team}, not {team}",
-                "Give the worker a token of its own team.",
-            )
-        return registered
 
     def _build(self, registered: Registered, at: float, reaped: list[Held]) -> None:
         settings, identity, clock = self._settings, self._identity, self._clock

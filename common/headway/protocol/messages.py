@@ -63,10 +63,14 @@ class Dispatch(Message):
 
 
 class Register(Message):
-    """A worker's boot announces itself; older boots of the same worker are superseded."""
+    """A worker's boot announces itself; older boots of the same worker are superseded.
+
+    `team` is the one that the worker was told to be of, if any: the token must be of it.
+    """
 
     worker: Id
     boot: Id
+    team: Name | None = None
     classes: Annotated[list[Name], Field(min_length=1, max_length=64)]
     slots: Annotated[int, Field(ge=1, le=10_000)]
     hostname: Short

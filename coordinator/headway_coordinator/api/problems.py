@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from headway.errors import DefinitionError, ForbiddenError, HeadwayError
 from headway.protocol.messages import MessageError
+from headway.refusals import in_words
 from headway_coordinator.api.answers import json_bytes
 from headway_coordinator.application.ports import StorageUnavailable
 
@@ -51,7 +52,7 @@ def response_of(error: Exception) -> Response:
                 problems=[_validation(e) for e in error.errors()],
             )
         case MessageError():
-            return problem(422, "invalid_message", str(error))
+            return problem(422, "invalid_message", in_words(error))
         case HTTPException():
             code = _CODES.get(error.status_code, f"http_{error.status_code}")
             return problem(error.status_code, code, str(error.detail), headers=error.headers)

@@ -104,7 +104,13 @@ def _team(identity: Identity) -> str:
 
 
 def register(services: Services, team: str, message: Register) -> bytes:
-    """A worker's boot announces itself."""
+    """A worker's boot announces itself; nothing is registered of one with another team's token."""
+    if message.team is not None and message.team != team:
+        raise ForbiddenError(
+            "wrong_team",
+            f"the token is of team {team}, not {message.team}",
+            "Give the worker a token of its own team.",
+        )
     for name in message.classes:
         try:
             split_queue(step_queue(team, name))

@@ -209,7 +209,7 @@ class Advancer:
         self._admit(batch, given)
 
     def _take_entry(self, batch: Batch, entry: InboxEntry) -> None:
-        if entry.run in self._memory.quarantined:
+        if entry.run in self._memory.quarantined and entry.kind != "completion":
             batch.inbox.append((entry.id, "quarantined"))
         elif entry.kind == "run":
             try:
@@ -296,6 +296,7 @@ class Advancer:
         transaction.create_runs(batch.created())
         transaction.move_runs(batch.run_moves())
         transaction.end_attempts(batch.ended())
+        transaction.settle_attempts(batch.strays)
         transaction.move_steps(batch.step_moves())
         transaction.make_attempts(batch.made(), self._claim_within)
         withdrawals = transaction.stop_attempts(batch.stops())

@@ -105,6 +105,7 @@ class Batch:
         self.ignored: list[tuple[Incoming, str]] = []
         self.inbox: list[tuple[int, str]] = []
         self.finished: list[Finished] = []
+        self.strays: list[AttemptEnded] = []
         self._durations: list[tuple[str, timedelta]] = []
 
     def create(self, plan: Plan, run: Run, *, inbox: int, actor: str) -> None:
@@ -128,6 +129,8 @@ class Batch:
     def _advance(self, incoming: Incoming) -> str | None:
         touched = self.touch(incoming.run)
         if touched is None:
+            if isinstance(incoming.event, Finished):
+                self.strays.append(_ended(incoming.run, incoming.event))
             return "quarantined" if incoming.run in self.defects else "no such run"
         event = incoming.event
         assert not isinstance(event, Poison)
@@ -242,10 +245,27 @@ class Batch:
             or self.defects
             or any(t.changes or t.notes for t in self.touched.values())
             or self.stops()
+            or self.strays
         )
 
     def _changes(self) -> Iterable[Change]:
         return (c for t in self.touched.values() for c in t.changes)
+
+
+def _ended(run: str, event: Finished) -> AttemptEnded:
+    return AttemptEnded(
+        event.attempt,
+        run,
+        event.fence,
+        event.outcome,
+        event.reason,
+        event.exit_code,
+        event.error,
+        event.started_at,
+        event.finished_at,
+        event.log_bytes,
+        event.expired,
+    )
 
 
 def _note(incoming: Incoming, ignored: str | None) -> dict[str, Any]:

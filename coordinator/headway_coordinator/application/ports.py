@@ -132,6 +132,10 @@ class Advancing(Protocol):
         """Running attempts with the right fence become terminal; `expired` ones only if their lease
         has run out on the database's clock."""
 
+    def settle_attempts(self, ended: Sequence[AttemptEnded]) -> None:
+        """As `end_attempts`, as far as they run: those of runs that do not move any more, whose
+        workers' slots are free all the same."""
+
     def stop_attempts(self, stops: Sequence[StopAttempts]) -> list[Withdrawal]:
         """Dispatched → cancelled (returned); with `running`, running ones get `cancel_at`.
 
@@ -151,7 +155,7 @@ class Advancing(Protocol):
         """Insert the rows, with the lease's epoch and holder."""
 
     def quarantine(self, run: str, reason: str) -> None:
-        """Mark an open run as not to be advanced, and why."""
+        """Mark an open run as not to be advanced, and why; withdraw its unclaimed attempts."""
 
 
 # --- what is read ------------------------------------------------------------------------------

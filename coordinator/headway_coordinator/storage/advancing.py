@@ -98,6 +98,9 @@ class OpenAdvancing:
     def end_attempts(self, ended: Sequence[AttemptEnded]) -> None:
         self._statements.attempts.end(self._connection, ended, self.now)
 
+    def settle_attempts(self, ended: Sequence[AttemptEnded]) -> None:
+        self._statements.attempts.settle(self._connection, ended, self.now)
+
     def stop_attempts(self, stops: Sequence[StopAttempts]) -> list[Withdrawal]:
         return self._statements.attempts.stop(self._connection, stops, self.now)
 
@@ -129,3 +132,4 @@ class OpenAdvancing:
             .where(schema.run.c.id == run, schema.RUN_OPEN)
             .values(quarantine=clean_text(reason))
         )
+        self._statements.attempts.withdraw_all(self._connection, run, "quarantined", self.now)

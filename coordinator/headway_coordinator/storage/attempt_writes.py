@@ -117,11 +117,22 @@ class AttemptWrites:
 
     def end(self, connection: Connection, ended: Sequence[AttemptEnded], now: datetime) -> None:
         """End running attempts of the right fence, expired ones only if their lease has run out."""
+        expect(self.settle(connection, ended, now), len(ended), "attempts that run")
+
+    def settle(self, connection: Connection, ended: Sequence[AttemptEnded], now: datetime) -> int:
+        """End those that run, have the right fence and, if expired, no lease; return how many."""
         if not ended:
-            return
+            return 0
         params = self._ended.params(_ended_row(e, now) for e in ended)
-        found = connection.execute(self._end, params).rowcount
-        expect(found, len(ended), "attempts that run")
+        return connection.execute(self._end, params).rowcount
+
+    def withdraw_all(self, connection: Connection, run: str, reason: str, now: datetime) -> None:
+        """Cancel the run's unclaimed attempts."""
+        connection.execute(
+            update(attempt)
+            .where(attempt.c.run_id == run, ATTEMPT_DISPATCHED)
+            .values(state="cancelled", reason=reason, stop_reason=reason, finished_at=now)
+        )
 
     def stop(
         self, connection: Connection, stops: Sequence[StopAttempts], now: datetime

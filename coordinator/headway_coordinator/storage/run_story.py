@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.schema import attempt, definition, inbox, run, step
@@ -44,9 +44,16 @@ def show_run(connection: Connection, id: str) -> dict[str, Any] | None:
     The run is read before its steps: if it is shown as ended, so are they.
     """
     id = clean_text(id)
-    row = connection.execute(select(run).where(run.c.id == id)).one_or_none()
+    wanted = select(run).where(run.c.id == id)
+    row = connection.execute(wanted).one_or_none()
     if row is None:
-        return _accepted(connection, id)
+        accepted = connection.execute(_accepting(id)).one_or_none()
+        if accepted is None:
+            return None
+        # Between the two looks the leader may have applied it: then its row is there now.
+        row = connection.execute(wanted).one_or_none()
+        if row is None:
+            return _accepted(accepted)
     story = _story(row, _version(connection, row))
     steps = connection.execute(_STEPS.where(step.c.run_id == id).order_by(step.c.idx)).all()
     attempts = defaultdict(list)
@@ -106,15 +113,16 @@ def _story(row: Row[Any], version: int | None) -> dict[str, Any]:
     }
 
 
-def _accepted(connection: Connection, id: str) -> dict[str, Any] | None:
+def _accepting(id: str) -> Select[Any]:
+    wanted = select(inbox).where(inbox.c.run == id, inbox.c.kind == "run")
+    return wanted.order_by(inbox.c.id).limit(1)
+
+
+def _accepted(row: Row[Any]) -> dict[str, Any]:
     """Return a run that is in the inbox alone: not applied yet, or refused when it was."""
-    wanted = select(inbox).where(inbox.c.run == id, inbox.c.kind == "run").order_by(inbox.c.id)
-    row = connection.execute(wanted.limit(1)).one_or_none()
-    if row is None:
-        return None
     body = row.body
     return {
-        "id": id,
+        "id": row.run,
         "pipeline": row.pipeline,
         "team": row.team,
         "state": "queued" if row.applied_at is None else "failed",

@@ -22,6 +22,16 @@ from headway_coordinator.application.completions import REFUSALS
 from tests.unit.api.house import KEY, SALES, House, Won
 
 
+def test_a_worker_with_another_team_s_token_is_refused_and_leaves_nothing(house: House) -> None:
+    before = house.storage.workers.all()
+    body = {"team": "risk", "worker": "w1", "boot": "b1", "classes": ["small"], "slots": 4}
+    body |= {"hostname": "host", "machine_boot": "m1", "version": "0.1.0"}
+    answer = house.work("register", body, team="analytics")
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "wrong_team"
+    assert house.storage.workers.all() == before
+
+
 def test_a_worker_registers_claims_and_beats(house: House) -> None:
     house.running()
     registered = parse(Registered, house.register().content)

@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
 
 from headway.clock import SystemClock
-from headway_coordinator.supervision import Child, Supervisor
+from headway_coordinator.supervision import WRONG_USE, Child, Supervisor, supervise
 from tests.servers.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import signal; signal.pause()"]
@@ -38,6 +39,16 @@ def test_the_end_of_an_essential_child_is_told() -> None:
     supervisor.start(Child("short", [sys.executable, "-c", ""], essential=True))
     try:
         wait_until(lambda: supervisor.tick() == "short", what="the end of the child")
+    finally:
+        supervisor.stop()
+
+
+def test_a_child_that_cannot_do_with_its_settings_is_told_and_not_started_for_ever() -> None:
+    supervisor = Supervisor(SystemClock())
+    supervisor.start(Child("wrong", [sys.executable, "-c", f"raise SystemExit({WRONG_USE})"]))
+    try:
+        assert supervise(supervisor, threading.Event()) == "wrong"
+        assert supervisor.restarts == 0
     finally:
         supervisor.stop()
 

@@ -34,7 +34,7 @@ class HttpExecutor:
         context.log.write(f"{method} {url}\n".encode())
         try:
             status, headers, body = _unless_stopped(
-                lambda: _exchange(client, method, url, request, deadline), context.stop
+                lambda: _exchange(client, method, url, request, deadline), context.stop, deadline
             )
         except (httpx2.HTTPError, httpx2.InvalidURL, RuntimeError, ValueError) as error:
             return _no_answer(error, context)
@@ -49,11 +49,12 @@ class HttpExecutor:
         return _outputs(declared, status, headers, body)
 
 
-def _unless_stopped(exchange: Callable[[], T], stop: Stop) -> T:
+def _unless_stopped(exchange: Callable[[], T], stop: Stop, deadline: float) -> T:
     """Return what the exchange gives; on a stop leave it alone and raise RuntimeError.
 
     Closing a socket does not wake the thread that reads it, so that the reading has a thread of
-    its own, which ends by its timeout at the latest.
+    its own, which ends by its timeout at the latest. The library's timeout is that of one read:
+    an answer that trickles in never meets it, so the wait here has the deadline too.
     """
     results: list[T] = []
     errors: list[Exception] = []
@@ -69,10 +70,14 @@ def _unless_stopped(exchange: Callable[[], T], stop: Stop) -> T:
 
     stop.attach(lambda _grace: over.set())
     threading.Thread(target=run, name="http-step", daemon=True).start()
-    over.wait()
+    in_time = over.wait(max(0.05, deadline - time.monotonic()))
     if results:
         return results[0]
-    raise errors[0] if errors else RuntimeError("stopped while it waited for the answer")
+    if errors:
+        raise errors[0]
+    if not in_time:
+        raise httpx2.ReadTimeout("the answer took too long")
+    raise RuntimeError("stopped while it waited for the answer")
 
 
 def _deadline(request: dict[str, Any], context: Context) -> float:

@@ -16,6 +16,7 @@ import importlib
 import json
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -37,11 +38,13 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     loaded = Loaded()
+    own = Own()
     pid = os.getpid()
     while select.select([talk], [], [], IDLE_SECONDS)[0]:
         request = _receive(talk)
         if request is None:
             break
+        own.restore()
         reply = _perform(request, loaded)
         _flush()
         if os.getpid() != pid:
@@ -51,6 +54,21 @@ def main() -> int:
         payload = json.dumps(reply).encode()
         talk.sendall(_FRAME.pack(len(payload)) + payload)
     return 0
+
+
+class Own:
+    """What a call may change in the process itself, as it was before the first one."""
+
+    def __init__(self) -> None:
+        self._path = list(sys.path)
+        self._umask = os.umask(0o077)
+        os.umask(self._umask)
+
+    def restore(self) -> None:
+        sys.path[:] = self._path
+        os.umask(self._umask)
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)
 
 
 class Loaded:
@@ -119,8 +137,7 @@ def _settle(request: Dict[str, Any]) -> None:
 
         time.tzset()
     os.chdir(request["cwd"])
-    if not sys.path or sys.path[0] != request["path"]:
-        sys.path.insert(0, request["path"])
+    sys.path.insert(0, request["path"])
     sys.argv = [request["call"]]
 
 
@@ -226,4 +243,6 @@ def _exactly(talk: socket.socket, size: int) -> Optional[bytes]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    _flush()
+    os._exit(status)  # an ordinary end would wait for threads that a call has left behind

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from headway.clock import Clock
-from headway_worker.runner.process import Process, Sink
+from headway_worker.runner.process import READ_BYTES, Process, Sink
 from headway_worker.runner.spawner import Spawner
 
 _PROGRAM = Path(__file__).with_name("child.py")
 _FRAME = struct.Struct("!I")
+_REPLY_LIMIT_BYTES = 64 * 1024 * 1024
+_ANSWERS = ("ok", "error", "stale")
+_SPENT = ("left", "stale")  # who says so is not to be called again
 # Well below the minute after which a child leaves by itself, so that none leaves during a call.
 _TRUSTED_IDLE_SECONDS = 40.0
 
@@ -57,34 +60,44 @@ class Interpreter:
         except OSError:
             pass  # it has ended; its output and its exit are still to be read
         pump = self.process.pump
+        heard = bytearray()
         reply = None
-        if pump(sink, deadline=deadline, on_deadline=on_deadline, talk=True):
-            reply = self._reply()
-            if reply is None:
+        while reply is None and pump(sink, deadline=deadline, on_deadline=on_deadline, talk=True):
+            if not self._hear(heard):
                 pump(sink, deadline=deadline, on_deadline=on_deadline)
+                break
+            reply = _reply(heard)
         self.process.copy_waiting(sink)
-        self.is_spent = reply is None or bool(reply.get("left") or reply.get("stale"))
+        self.is_spent = reply is None or not reply.keys().isdisjoint(_SPENT)
         return reply
 
-    def _reply(self) -> dict[str, Any] | None:
-        header = self._exactly(_FRAME.size)
-        payload = self._exactly(_FRAME.unpack(header)[0]) if header else None
-        if payload is None:
-            return None
-        reply: dict[str, Any] = json.loads(payload)
-        return reply
+    def _hear(self, heard: bytearray) -> bool:
+        """Add what can be read now; False: it has hung up. Never waits: the deadline must hold."""
+        try:
+            part = self._talk.recv(READ_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        heard += part
+        return bool(part)
 
-    def _exactly(self, size: int) -> bytes | None:
-        data = bytearray()
-        while len(data) < size:
-            try:
-                part = self._talk.recv(size - len(data))
-            except OSError:
-                return None
-            if not part:
-                return None
-            data += part
-        return bytes(data)
+
+def _reply(heard: bytearray) -> dict[str, Any] | None:
+    """Return the reply once it is whole. What is none was written by the code that is called."""
+    if len(heard) < _FRAME.size:
+        return None
+    size = _FRAME.unpack_from(heard)[0]
+    if size <= _REPLY_LIMIT_BYTES and len(heard) < _FRAME.size + size:
+        return None
+    try:
+        reply = json.loads(heard[_FRAME.size :]) if size <= _REPLY_LIMIT_BYTES else None
+    except (ValueError, RecursionError):
+        reply = None
+    if isinstance(reply, dict) and not reply.keys().isdisjoint(_ANSWERS):
+        return reply
+    message = "its code has written to descriptor 3, by which the interpreter answers"
+    return {"error": {"code": "bad_answer", "message": message}, "left": True}
 
 
 class Interpreters:
