@@ -69,6 +69,7 @@ POINTS: Final[dict[str, tuple[Process, ...]]] = {
     "spool.discard": ("worker",),
     "journal.keep_left": ("worker",),
     "journal.begin": ("worker",),
+    "journal.settled": ("worker",),
     "journal.started": ("worker",),
     "journal.end": ("worker",),
     "journal.forget_left": ("worker",),

@@ -20,7 +20,6 @@ from headway.errors import HeadwayError, UnavailableError
 from headway.protocol.messages import (
     ArtifactRef,
     Claim,
-    ClaimAnswer,
     Completion,
     Dispatch,
     Outcome,
@@ -106,14 +105,16 @@ class Attempts:
             dispatch_no=dispatch.dispatch_no,
             queue=dispatch.queue,
         )
+        # Noted first: a worker that dies before it hears of a won claim can say so when it is back.
+        self._ports.journal.begin(claim.attempt, claim.fence)
         answer = self._ports.claims.claim(claim)
-        if answer is None:
-            return
-        if not answer.won or answer.work is None or answer.token is None:
-            _log.info("claim_lost", attempt=claim.attempt, reason=str(answer.reason))
+        if answer is None or not answer.won or answer.work is None or answer.token is None:
+            if answer is not None:
+                _log.info("claim_lost", attempt=claim.attempt, reason=str(answer.reason))
+            self._ports.journal.end(claim.attempt)
             return
         try:
-            self._run(claim, answer, answer.work, answer.token)
+            self._run(claim, answer.work, answer.token)
         finally:
             self._performed[claim.attempt] = None
             while len(self._performed) > _REMEMBERED:
@@ -122,7 +123,7 @@ class Attempts:
     def _was_performed(self, attempt: str) -> bool:
         return attempt in self._performed or self._ports.spool.get(attempt) is not None
 
-    def _run(self, claim: Claim, answer: ClaimAnswer, work: Work, token: str) -> None:
+    def _run(self, claim: Claim, work: Work, token: str) -> None:
         ports = self._ports
         stop = ports.roster.hold(claim.attempt, claim.fence)
         log = ports.logs.open(claim.attempt, claim.fence)
@@ -148,7 +149,7 @@ class Attempts:
             return _failed("unknown_kind", f"this worker has no executor for {work.kind} steps")
         transfer = self._ports.transfer(claim, token)
         with self._ports.scratch.folder() as folders:
-            self._ports.journal.begin(claim.attempt, claim.fence, str(folders.work))
+            self._ports.journal.settled(claim.attempt, str(folders.work))
             try:
                 context = self._context(claim, work, folders, stop, log)
                 self._patiently(stop, lambda: transfer.place(work.inputs, folders.inputs))

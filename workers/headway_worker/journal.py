@@ -1,4 +1,4 @@
-"""Which attempts this worker runs, so that its next boot can end and report what was left.
+"""What this worker claims and runs, so that its next boot can end and report what was left.
 
 A file of fixed records mapped into memory: to note something is to copy some bytes, and what was
 noted outlives the worker's death, however sudden. It need not outlive the machine's: after that
@@ -40,32 +40,36 @@ class Journal:
             self._note(index, record)
 
     @crash_point("journal.begin")
-    def begin(self, attempt: str, fence: int, scratch: str) -> None:
-        """Note an attempt before its first process starts."""
+    def begin(self, attempt: str, fence: int) -> None:
+        """Note an attempt before its claim.
+
+        A claim may be won without our living to hear of it: the next boot then says so, and nobody
+        waits for the end of its lease. One that was not won is of no interest to the coordinator.
+        """
         record: Record = {
             "attempt": attempt,
             "fence": fence,
             "boot": self._boot,
             "machine": self._machine_boot,
-            "scratch": scratch,
         }
         with self._lock:
             index = self._free.pop()
             self._open[attempt] = (index, record)
             self._note(index, record)
 
+    @crash_point("journal.settled")
+    def settled(self, attempt: str, scratch: str) -> None:
+        """Note the attempt's folder, which marks its processes, before the first of them starts."""
+        self._add(attempt, {"scratch": scratch})
+
     @crash_point("journal.started")
     def started(self, attempt: str, pid: int, start: str) -> None:
         """Note the process that all of the attempt's processes are below."""
-        with self._lock:
-            if attempt in self._open:
-                index, record = self._open[attempt]
-                record |= {"pid": pid, "start": start}
-                self._note(index, record)
+        self._add(attempt, {"pid": pid, "start": start})
 
     @crash_point("journal.end")
     def end(self, attempt: str) -> None:
-        """Note that the attempt's processes are gone and its completion is spooled."""
+        """Note that the attempt's processes are gone and its completion, if any, is spooled."""
         with self._lock:
             found = self._open.pop(attempt, None)
             if found is not None:
@@ -82,6 +86,13 @@ class Journal:
 
     def close(self) -> None:
         self._records.close()
+
+    def _add(self, attempt: str, more: Record) -> None:
+        with self._lock:
+            if attempt in self._open:
+                index, record = self._open[attempt]
+                record |= more
+                self._note(index, record)
 
     def _note(self, index: int, record: Record) -> None:
         """Write a record; it counts only once its first byte says so."""

@@ -44,7 +44,7 @@ def leftovers(left: Sequence[Record]) -> set[int]:
     if not left:
         return set()
     roots = {int(record["pid"]): int(record["start"] or 0) for record in left if "pid" in record}
-    scratches = {str(record["scratch"]).encode() for record in left}
+    scratches = {str(record["scratch"]).encode() for record in left if "scratch" in record}
     found: set[int] = set()
     for pid in parents():
         fields = stat_fields(pid)

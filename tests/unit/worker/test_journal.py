@@ -18,9 +18,10 @@ def journal(folder: Path, boot: str, machine: str = "m1") -> Journal:
 
 def test_the_next_boot_finds_what_was_running(tmp_path: Path) -> None:
     first = journal(tmp_path, "b1")
-    first.begin("a", 3, "/scratch/a")
+    first.begin("a", 3)
+    first.settled("a", "/scratch/a")
     first.started("a", 123, "456")
-    first.begin("b", 1, "/scratch/b")
+    first.begin("b", 1)
     first.end("b")
     second = journal(tmp_path, "b2")
     expected: Record = {"attempt": "a", "fence": 3, "boot": "b1", "machine": "m1"}
@@ -31,23 +32,30 @@ def test_the_next_boot_finds_what_was_running(tmp_path: Path) -> None:
 
 
 def test_it_is_found_again_until_the_coordinator_was_told(tmp_path: Path) -> None:
-    journal(tmp_path, "b1").begin("a", 1, "/s")
+    journal(tmp_path, "b1").begin("a", 1)
     second = journal(tmp_path, "b2")
     for name in ("c", "d"):
-        second.begin(name, 1, "/s")
+        second.begin(name, 1)
     third = journal(tmp_path, "b3")
     assert {record["attempt"] for record in third.left} == {"a", "c", "d"}
     third.forget_left()
     assert journal(tmp_path, "b4").left == []
 
 
+def test_a_claim_that_was_not_heard_of_is_reported_and_nothing_is_killed(tmp_path: Path) -> None:
+    journal(tmp_path, "b1").begin("a", 3)
+    found = journal(tmp_path, "b2").left
+    held = reap(found, [], pause=lambda _seconds: pytest.fail("there is nothing to wait for"))
+    assert [(each.attempt, each.fence) for each in held] == [("a", 3)]
+
+
 def test_after_a_restart_of_the_machine_nothing_is_believed(tmp_path: Path) -> None:
-    journal(tmp_path, "b1", "m1").begin("a", 1, "/s")
+    journal(tmp_path, "b1", "m1").begin("a", 1)
     assert journal(tmp_path, "b2", "m2").left == []
 
 
 def test_a_torn_record_is_skipped(tmp_path: Path) -> None:
-    journal(tmp_path, "b1").begin("a", 1, "/s")
+    journal(tmp_path, "b1").begin("a", 1)
     path = tmp_path / "journal"
     data = bytearray(path.read_bytes())
     used = data.index(1)
@@ -59,7 +67,7 @@ def test_a_torn_record_is_skipped(tmp_path: Path) -> None:
 def test_slots_are_used_again(tmp_path: Path) -> None:
     kept = journal(tmp_path, "b1")
     for number in range(10):
-        kept.begin(f"a{number}", 1, "/s")
+        kept.begin(f"a{number}", 1)
         kept.end(f"a{number}")
     assert journal(tmp_path, "b2").left == []
 
