@@ -74,8 +74,10 @@ class Stage:
 
     def open(self) -> None:
         """Start the processes and store the pipeline."""
-        for process in ("api", "engine", "worker"):
-            self.start(process)
+        for process in ("engine", "worker", "api"):
+            self.start(process, awaited=process == "api")
+        for process, child in self.children.items():
+            child.wait_for_output(_READY[process])
         self.cluster.apply(self.definition("crash", team=TEAM))
 
     # --- processes -------------------------------------------------------------------------------
@@ -176,8 +178,10 @@ class Stage:
 
     def close(self) -> None:
         """End all in good order; nothing may be left to be reported."""
-        for process in ("worker", "engine", "api"):
-            self.stop(process)
+        self.stop("worker")
+        self.children["engine"].send(signal.SIGTERM)
+        self.stop("api")
+        assert self.children["engine"].wait() == 0, self.children["engine"].output()[-4000:]
         spooled = list(self.folder.glob("worker/worker-*/spool/*.log"))
         assert not spooled, "completions that the coordinator has not acknowledged"
 

@@ -7,6 +7,7 @@ environment before and after, on all of them.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ VISITS = {
     "spool.sync": (1, 3),
     "journal.end": (1, 5),
 }
-MOST = 10  # cases a cluster, so that none lives for much longer than half a minute
+MOST = 14  # cases a cluster, so that none lives for much longer than a minute
 
 
 @dataclass(frozen=True)
@@ -91,19 +92,19 @@ def crashes(point: str, when: When) -> list[CrashAt]:
 def groups() -> Iterator[tuple[str, list[Case]]]:
     """Yield the cases that share a cluster, with a name for them."""
     cases = list(all_cases() if os.environ.get("LONG") else some_cases())
-    for process in PROCESSES:
-        for combination in COMBINATIONS:
-            alike = [c for c in cases if (c.process, c.combination) == (process, combination)]
-            for number in range(0, len(alike), MOST):
-                name = "-".join([process, *combination, str(number // MOST + 1)])
-                yield name, alike[number : number + MOST]
+    for combination in COMBINATIONS:
+        alike = [case for case in cases if case.combination == combination]
+        parts = math.ceil(len(alike) / MOST)
+        for part in range(parts):
+            first, end = len(alike) * part // parts, len(alike) * (part + 1) // parts
+            yield "-".join([*combination, str(part + 1)]), alike[first:end]
 
 
 GROUPS = dict(groups())
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)  # many cases a cluster: to start one costs more than a case
+@pytest.mark.timeout(600)  # many cases a cluster: to start one costs more than a case
 @pytest.mark.parametrize("group", GROUPS)
 def test_what_dies_is_started_again_and_nothing_is_lost(
     group: str, request: pytest.FixtureRequest, processes: Processes, tmp_path: Path
