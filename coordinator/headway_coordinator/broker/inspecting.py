@@ -79,11 +79,12 @@ def _amqp(connection: Connection) -> AmqpFacts:
     link: Any = connection.connection
     blocked: list[str] = []
     link.on_blocked = blocked.append
-    with connection.channel() as channel:
-        Producer(channel).publish(b"", exchange="", routing_key=_PROBE)
-        with contextlib.suppress(TimeoutError):
-            link.drain_events(timeout=_PROBE_WAIT_S)
+    Producer(connection.channel()).publish(b"", exchange="", routing_key=_PROBE)
+    with contextlib.suppress(TimeoutError):
+        link.drain_events(timeout=_PROBE_WAIT_S)
     properties = link.server_properties
+    if blocked:
+        connection.collect()  # it reads nothing more of us, so a farewell would wait for ever
     return AmqpFacts(
         product=str(properties.get("product", "an AMQP broker")),
         version=str(properties.get("version", "unknown")),
