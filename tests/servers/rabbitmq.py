@@ -97,6 +97,8 @@ class Node:
 
     folder: Path
     settings: Mapping[str, str] | None = None
+    # What the configuration file cannot say, as arguments of the Erlang machine.
+    arguments: str = ""
 
     def __post_init__(self) -> None:
         self._port, self._distribution, self._names = free_port(), free_port(), free_port()
@@ -169,7 +171,7 @@ class Node:
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
             "RABBITMQ_PID_FILE": str(folder / "pid"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+S 2:2 +sbwt none {self.arguments}",
         }
 
     def _answers(self) -> bool:

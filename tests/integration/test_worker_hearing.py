@@ -1,0 +1,209 @@
+"""A worker keeps hearing its broker, whatever happens between them; a deaf one ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from headway.protocol.messages import Outcome
+from headway_worker.main import DEAF_STATUS
+from tests.integration.brokers import Broker
+from tests.integration.test_worker_life import Events, Site, ended_with
+from tests.servers import rabbitmq
+from tests.servers.processes import Child, Processes
+from tests.servers.proxy import FaultProxy
+from tests.servers.sources import missing, temporary_folder
+from tests.servers.waiting import wait_until
+from tests.unit.worker.double import TOKEN, Double
+
+CUTS = 20 if os.environ.get("LONG") == "1" else 5
+# Stops to consume, as Celery did in many of its versions after a reconnect: the connection, the
+# loop and the heartbeats go on.
+DEAF = """
+import sys, threading, time
+from pathlib import Path
+from headway_worker.celery_consumer import StepConsumer
+
+folder = Path({folder!r})
+
+def watch(self):
+    while not (folder / "deaf").exists():
+        time.sleep(0.02)
+    self.call_soon(lambda: self.task_consumer.cancel())
+
+on_ready = StepConsumer.on_ready
+def ready(self):
+    on_ready(self)
+    threading.Thread(target=watch, args=(self,), daemon=True).start()
+
+StepConsumer.on_ready = ready
+from headway_worker.command import start
+sys.exit(start({{"slots": 2, "classes": ("small",)}}))
+"""
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with Double() as made:
+        yield made
+
+
+@pytest.fixture
+def site(processes: Processes, broker: Broker, double: Double, tmp_path: Path) -> Iterator[Site]:
+    made = Site(processes, broker.url, double, tmp_path)
+    yield made
+    processes.close()
+
+
+def through(url: str, proxy: FaultProxy) -> str:
+    """Return the broker's address by way of the proxy."""
+    parts = urlsplit(url)
+    login = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{login}@{proxy.address}" if login else proxy.address))
+
+
+@pytest.fixture
+def proxy(broker: Broker) -> Iterator[FaultProxy]:
+    parts = urlsplit(broker.url)
+    made = FaultProxy(parts.hostname or "127.0.0.1", parts.port or 0)
+    yield made
+    made.close()
+
+
+@pytest.mark.timeout(60 + 60 * CUTS)
+def test_a_broker_that_is_cut_off_and_back_is_heard_again(site: Site, proxy: FaultProxy) -> None:
+    worker = site.worker(HEADWAY_BROKER_URL=through(site.url, proxy), HEADWAY_DEAF_AFTER="30")
+    site.run("before-1-1", "true")
+    site.ended("before-1-1")
+    for number in range(CUTS):
+        count, gate = site.folder / f"count{number}", site.folder / f"gate{number}"
+        running = f"running-{number}-1"
+        site.run(running, f"echo x >> {count}; while [ ! -e {gate} ]; do sleep 0.02; done")
+        wait_until(count.exists)
+        proxy.cut()
+        site.run(f"meanwhile-{number}-1", "true")
+        gate.touch()
+        assert site.ended(running).outcome is Outcome.SUCCEEDED, "reported although it was cut off"
+        proxy.restore()
+        # What a cut connection held may be lost: the coordinator would ring again.
+        site.run(f"after-{number}-1", "true")
+        assert site.ended(f"after-{number}-1").outcome is Outcome.SUCCEEDED
+        site.ended(f"meanwhile-{number}-1")
+        assert count.read_text() == "x\n"
+    assert worker.running
+
+
+def deafened(site: Site) -> Child:
+    child = site.processes.start(
+        [sys.executable, "-c", DEAF.format(folder=str(site.folder))],
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith("HEADWAY_")},
+            "HEADWAY_BROKER_URL": site.url,
+            "HEADWAY_API_URL": site.double.url,
+            "HEADWAY_TOKEN": TOKEN,
+            "HEADWAY_STATE_DIR": str(site.folder / "state"),
+            "HEADWAY_DEAF_AFTER": "3",
+        },
+        cwd=site.folder,
+    )
+    child.wait_for(lambda: site.double.boots, what="registration")
+    return child
+
+
+def test_a_deaf_worker_finishes_its_step_and_ends_for_its_supervisor(
+    site: Site, broker: Broker, double: Double
+) -> None:
+    events = Events(broker.url, double)
+    try:
+        worker = deafened(site)
+        gate = site.folder / "gate"
+        site.run("a-1-1", f"while [ ! -e {gate} ]; do sleep 0.02; done")
+        site.double.wait(lambda: "a-1-1" in site.double.claims)
+        (site.folder / "deaf").touch()
+        worker.wait_for_output('"deaf"')
+        gate.touch()
+        assert ended_with(worker) == DEAF_STATUS
+        assert site.ended("a-1-1").outcome is Outcome.SUCCEEDED
+    finally:
+        events.close()
+
+
+def test_a_worker_that_is_fully_used_is_not_taken_for_deaf(site: Site) -> None:
+    worker = site.worker(slots=1, HEADWAY_DEAF_AFTER="1")
+    gate = site.folder / "gate"
+    site.run("a-1-1", f"while [ ! -e {gate} ]; do sleep 0.02; done")
+    site.double.wait(lambda: "a-1-1" in site.double.claims)
+    beats = len(site.double.heartbeats)
+    site.double.wait(lambda: len(site.double.heartbeats) > beats + 15)
+    assert worker.running
+    gate.touch()
+    site.run("b-1-1", "true")
+    assert site.ended("b-1-1").outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("broker", ["rabbitmq"], indirect=True)
+def test_more_deliveries_than_slots_wait_where_a_free_worker_finds_them(
+    site: Site, double: Double, broker: Broker
+) -> None:
+    """RabbitMQ grants each queue of a worker its own allowance."""
+    first = site.worker("--class", "io", slots=1)
+    gate = site.folder / "gate"
+    site.run("a-1-1", f"while [ ! -e {gate} ]; do sleep 0.02; done")
+    site.double.wait(lambda: "a-1-1" in site.double.claims)
+    double.add("b-1-1", do="true")
+    site.dispatch("b-1-1", queue="analytics.io")
+    first.wait_for_output("deliveries_returned")
+    site.worker("--class", "io", slots=1, HEADWAY_STATE_DIR=str(site.folder / "other"))
+    assert site.ended("b-1-1").outcome is Outcome.SUCCEEDED
+    gate.touch()
+    assert site.ended("a-1-1").outcome is Outcome.SUCCEEDED
+    for number in range(3):
+        double.add(f"c-{number}-1", do="true")
+        site.dispatch(f"c-{number}-1", queue="analytics.io")
+        assert site.ended(f"c-{number}-1").outcome is Outcome.SUCCEEDED
+
+
+@pytest.fixture
+def impatient() -> Iterator[str]:
+    """A RabbitMQ that closes the channel of whoever does not acknowledge in time."""
+    if not rabbitmq.installed():
+        missing("RabbitMQ of our own", rabbitmq.HINT)
+    seconds = 60 if os.environ.get("LONG") == "1" else 4
+    settings = {"consumer_timeout": str(seconds * 1000)}
+    with temporary_folder("rabbitmq") as folder:
+        node = rabbitmq.Node(folder, settings, "-rabbit channel_tick_interval 1000")
+        try:
+            node.start()
+            yield f"{node.url}/{node.hosts()[0]}"
+        finally:
+            node.close()
+
+
+@pytest.mark.timeout(300)
+def test_steps_longer_than_the_consumer_timeout_run_once_and_the_worker_goes_on(
+    processes: Processes, impatient: str, double: Double, tmp_path: Path
+) -> None:
+    site = Site(processes, impatient, double, tmp_path)
+    worker = site.worker(slots=2)
+    gate = tmp_path / "gate"
+    for name in ("long", "neighbour"):
+        script = f"echo x >> {tmp_path / name}; while [ ! -e {gate} ]; do sleep 0.02; done"
+        site.run(f"{name}-1-1", script)
+        wait_until((tmp_path / name).exists)
+    worker.wait_for_output("PRECONDITION_FAILED", within=120)
+    site.run("next-1-1", "true")
+    gate.touch()
+    for name in ("long", "neighbour", "next"):
+        assert site.ended(f"{name}-1-1").outcome is Outcome.SUCCEEDED
+    assert [(tmp_path / name).read_text() for name in ("long", "neighbour")] == ["x\n"] * 2
+    site.run("last-1-1", "true")
+    assert site.ended("last-1-1").outcome is Outcome.SUCCEEDED
+    os.kill(worker.pid, signal.SIGTERM)
+    assert ended_with(worker) == 0
+    processes.close()
