@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -21,7 +23,8 @@ pipeline: waiting
 team: demo
 owner: a@example.com
 steps:
-  small: {run: echo done, class: small}
+  holds: {{run: 'cat {fifo}', class: small}}
+  waits: {{run: echo done, class: small}}
 """
 
 
@@ -88,24 +91,29 @@ def test_it_shows_the_worker_and_its_queues(flower: Flower, cluster: Cluster) ->
     assert "demo.io" in single
 
 
-def test_it_counts_what_waits_in_each_queue(cluster: Cluster) -> None:
+def test_it_counts_what_waits_in_each_queue(cluster: Cluster, tmp_path: Path) -> None:
     cluster.start_api()
-    worker = cluster.start_worker("demo", ("small",))
+    cluster.start_engine()
+    cluster.start_worker("demo", ("small",), slots=1)
     flower = Flower(cluster)
     wait_until(flower.workers, what="an answer of the worker")
-    depths = flower.browser.get("/api/queues/length").json()["active_queues"]
-    assert depths == [{"name": "demo.small", "messages": 0}]
-    worker.kill()
-    cluster.apply(WAITING)
+
+    def depths() -> list[dict[str, Any]]:
+        shown: list[dict[str, Any]] = flower.browser.get("/api/queues/length").json()[
+            "active_queues"
+        ]
+        return shown
+
+    assert depths() == [{"name": "demo.small", "messages": 0}]
+    # The only slot is held until somebody writes; so the other step's bell stays where it is.
+    os.mkfifo(tmp_path / "fifo")
+    cluster.apply(WAITING.format(fifo=tmp_path / "fifo"))
     run = cluster.run("waiting")
-    cluster.start_engine()
-    cluster.wait_step(run, "small", "dispatched")
-
-    def waits() -> bool:
-        queues = flower.browser.get("/api/queues/length").json()["active_queues"]
-        return {"name": "demo.small", "messages": 1} in queues
-
-    wait_until(waits, what="the message in Flower")
+    cluster.wait_step(run, "holds", "running")
+    cluster.wait_step(run, "waits", "dispatched")
+    wait_until(lambda: depths() == [{"name": "demo.small", "messages": 1}], what="the message")
+    (tmp_path / "fifo").write_text("go on\n")
+    assert cluster.wait(run)["state"] == "succeeded"
     flower.close()
 
 
