@@ -286,7 +286,7 @@ def test_an_input_whose_content_is_another_fails_the_step(bench: Bench) -> None:
 def test_nothing_is_claimed_when_its_end_might_not_be_kept(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.spool, "is_full", lambda: True)
+    monkeypatch.setattr(bench.spool, "wait_for_room", lambda _seconds: False)
     bench.double.add("a-1-1")
     bench.handle("a-1-1")
     assert bench.double.claims == []

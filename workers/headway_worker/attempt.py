@@ -47,6 +47,8 @@ _LOG_FLUSH_SECONDS = 2.0
 _TRANSFER_PATIENCE_SECONDS = 60.0
 _LONGEST_PAUSE = timedelta(seconds=5)
 _REMEMBERED = 10_000  # far more than can end here while nobody applies it
+# Whoever has no room keeps what it was sent for a moment: it must not be the quickest taker.
+_ROOM_SECONDS = 2.0
 T = TypeVar("T")
 _log = structlog.get_logger()
 
@@ -96,22 +98,27 @@ class Attempts:
             # may be long after it took the report.
             _log.info("dispatch_dropped", attempt=dispatch.attempt)
             return
-        if self._ports.spool.is_full():
+        if not self._ports.spool.wait_for_room(_ROOM_SECONDS):
             _log.error("claim_refused_here", attempt=dispatch.attempt, code="spool_full")
             return
+        # Noted first: a worker that dies before it hears of a won claim can say so when it is back.
+        self._ports.journal.begin(dispatch.attempt, dispatch.fence)
+        try:
+            self._claim(dispatch)
+        finally:
+            self._ports.journal.end(dispatch.attempt)
+
+    def _claim(self, dispatch: Dispatch) -> None:
         claim = Claim(
             attempt=dispatch.attempt,
             fence=dispatch.fence,
             dispatch_no=dispatch.dispatch_no,
             queue=dispatch.queue,
         )
-        # Noted first: a worker that dies before it hears of a won claim can say so when it is back.
-        self._ports.journal.begin(claim.attempt, claim.fence)
         answer = self._ports.claims.claim(claim)
         if answer is None or not answer.won or answer.work is None or answer.token is None:
             if answer is not None:
                 _log.info("claim_lost", attempt=claim.attempt, reason=str(answer.reason))
-            self._ports.journal.end(claim.attempt)
             return
         try:
             self._run(claim, answer.work, answer.token)
@@ -140,7 +147,6 @@ class Attempts:
                 ports.reporter.report(_sealed(completion, token))
                 tell = _log.debug if ended.outcome is Outcome.SUCCEEDED else _log.info
                 tell("attempt_ended", step=work.step, outcome=str(ended.outcome))
-            ports.journal.end(claim.attempt)
             ports.roster.release(claim.attempt)
 
     def _perform(self, claim: Claim, work: Work, token: str, stop: Stop, log: AttemptLog) -> _Ended:

@@ -23,6 +23,7 @@ from headway_worker.batching import Batcher
 
 _SEGMENT_BYTES = 1 << 20
 _FULL_SHARE = 0.8
+_PROBE_BYTES = 4096
 _log = structlog.get_logger()
 
 
@@ -68,6 +69,7 @@ class Spool:
         self._segments: list[_Segment] = []
         self._next = 0
         self._broken = False
+        self._closed = threading.Event()
         self._batcher: Batcher[Entry, bool] = Batcher(self._write)
         self._load()
 
@@ -100,18 +102,29 @@ class Spool:
             self._drop_finished()
 
     def is_full(self) -> bool:
-        """Say whether no claim should be made: over 80 % of the limit, or the disk refuses."""
+        """Say whether no claim should be made: over 80 % of the limit, or the disk refuses.
+
+        A disk that refused is tried again: with no claims there is nothing else to write.
+        """
+        if self._broken and self._disk_takes():
+            self._broken = False
         with self._lock:
             used = sum(segment.size for segment in self._segments)
             return self._broken or used > self._limit * _FULL_SHARE
 
+    def wait_for_room(self, seconds: float) -> bool:
+        """Say whether there is room, after waiting for it once if there was none."""
+        if not self.is_full():
+            return True
+        self._closed.wait(seconds)
+        return not self.is_full()
+
     def close(self) -> None:
         """Close the files; what is pending stays on disk."""
+        self._closed.set()
         with self._lock:
             for segment in self._segments:
-                if segment.fd >= 0:
-                    os.close(segment.fd)
-                    segment.fd = -1
+                self._retire(segment)
                 if not segment.live:
                     segment.path.unlink(missing_ok=True)
 
@@ -130,6 +143,8 @@ class Spool:
             on_disk = False
         with self._lock:
             self._broken = not on_disk
+            if not on_disk and segment is not None:
+                self._retire(segment)  # a torn line may be its last
             for entry in batch:
                 self._entries[entry.attempt] = (entry, segment if on_disk else None)
                 if on_disk and segment is not None:
@@ -139,7 +154,7 @@ class Spool:
     def _current(self) -> _Segment:
         """Return the segment to write to; only the batch's sender comes here."""
         with self._lock:
-            if self._segments and not self._broken and self._segments[-1].size < _SEGMENT_BYTES:
+            if self._segments and self._segments[-1].size < _SEGMENT_BYTES:
                 last = self._segments[-1]
                 if last.fd >= 0:
                     return last
@@ -157,10 +172,30 @@ class Spool:
         """Delete the segments that hold nothing alive, but the one that is written to."""
         for segment in self._segments[:-1]:
             if not segment.live:
-                if segment.fd >= 0:
-                    os.close(segment.fd)
+                self._retire(segment)
                 segment.path.unlink(missing_ok=True)
                 self._segments.remove(segment)
+
+    def _retire(self, segment: _Segment) -> None:
+        """Write to the segment no more."""
+        if segment.fd >= 0:
+            os.close(segment.fd)
+            segment.fd = -1
+
+    def _disk_takes(self) -> bool:
+        """Say whether the disk takes a small file now."""
+        path = self._folder / "probe"
+        try:
+            how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_DSYNC
+            fd = os.open(path, how, 0o600)
+            try:
+                _write_all(fd, bytes(_PROBE_BYTES))
+            finally:
+                os.close(fd)
+                path.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
 
     def _load(self) -> None:
         for path in sorted(self._folder.glob("*.log")):

@@ -31,6 +31,16 @@ def test_the_next_boot_finds_what_was_running(tmp_path: Path) -> None:
     second.close()
 
 
+def test_what_was_being_claimed_is_found(tmp_path: Path) -> None:
+    """Won or not, nobody else can tell the coordinator that it does not run."""
+    first = journal(tmp_path, "b1")
+    first.begin("a", 1)
+    second = journal(tmp_path, "b2")
+    assert [each.attempt for each in reap(second.left, [], pause=lambda _seconds: None)] == ["a"]
+    first.close()
+    second.close()
+
+
 def test_it_is_found_again_until_the_coordinator_was_told(tmp_path: Path) -> None:
     journal(tmp_path, "b1").begin("a", 1)
     second = journal(tmp_path, "b2")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -115,6 +116,44 @@ def test_a_disk_that_refuses_keeps_the_completion_in_memory_and_says_full(
     assert not spool.is_full()
     spool.close()
     assert {"a", "c"} <= set(reopened(tmp_path))
+
+
+def test_a_disk_with_room_again_is_noticed_without_a_completion_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full worker claims nothing, so nothing would ever be written again."""
+    spool = Spool(tmp_path, limit_bytes=LIMIT)
+
+    def refuse(fd: int, _data: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.os, "write", refuse)
+        spool.append(entry("a"))
+        assert not spool.wait_for_room(0)
+    assert spool.wait_for_room(0)
+    spool.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_written_behind_a_torn_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, limit_bytes=LIMIT)
+    spool.append(entry("a"))
+    write = os.write
+
+    def half(fd: int, data: bytes) -> int:
+        write(fd, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.os, "write", half)
+        spool.append(entry("b"))
+    assert not spool.is_full()
+    assert spool.append(entry("c"))
+    spool.close()
+    assert reopened(tmp_path) == ["a", "c"]
 
 
 def test_many_threads_spool_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
