@@ -348,9 +348,10 @@ def test_what_workers_and_steps_left_on_disk_is_read(tmp_path: Path) -> None:
     (state / "spool").mkdir(parents=True)
     (state / "worker").write_text("w1\n")
     (tmp_path / "states" / "worker-1").mkdir()  # never began
-    record = {"attempt": "r1-a-1", "fence": 1, "boot": "b1", "machine": "m", "scratch": "/s"}
+    record = {"attempt": "r1-a-1", "fence": 1, "boot": "b1", "machine": "m", "pid": 7}
     open_one = b"\1" + json.dumps(record).encode().ljust(1023, b"\0")
-    freed = b"\0" + json.dumps({**record, "attempt": "r1-b-1"}).encode().ljust(1023, b"\0")
+    claiming = {"attempt": "r1-b-1", "fence": 1, "boot": "b1", "machine": "m", "scratch": ""}
+    freed = b"\0" + json.dumps(claiming).encode().ljust(1023, b"\0")
     (state / "journal").write_bytes(open_one + freed + bytes(1024))
     (state / "spool" / "000000000000.log").write_text('{"attempt": "r1-a-1", "fence": 1}\n{"atte')
     effects = tmp_path / "effects"
@@ -372,7 +373,7 @@ def test_what_workers_and_steps_left_on_disk_is_read(tmp_path: Path) -> None:
     assert history.folders == {str(state): "w1"}
     assert history.journals == [
         Noted("w1", "r1-a-1", 1, "b1", is_open=True),
-        Noted("w1", "r1-b-1", 1, "b1", is_open=False),
+        Noted("w1", "r1-b-1", 1, "b1", is_open=False, has_begun=False),
     ]
     assert history.spools == [Spooled("w1", "r1-a-1")]
     assert history.effects == [Effect("r1", "a", 1, "start", 12.34, 77, f"{state}/scratch/x")]

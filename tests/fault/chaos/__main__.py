@@ -57,7 +57,11 @@ def _run_all(names: list[str], broker: str, scale: Scale, folder: Path) -> list[
         for name in names:
             started = time.monotonic()
             print(f"{name}: {known[name].fault} …", flush=True)
-            outcome = run(known[name], ground, folder / name, scale, tell=_tell)
+            try:
+                outcome = run(known[name], ground, folder / name, scale, tell=_tell)
+            except Exception as error:  # the other scenarios are worth their figures
+                problem = f"{type(error).__name__}: {error}"
+                outcome = Outcome(known[name].fault, problems=[problem])
             outcomes.append(outcome)
             seconds = time.monotonic() - started
             _tell(f"  {'ok' if outcome.ok else 'NOT OK'} after {seconds:.0f} s")

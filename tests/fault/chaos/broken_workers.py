@@ -31,10 +31,14 @@ def kill_any(world: World, scale: Scale) -> Broken:
     choice = random.Random(seed)
     names = [name for name in world.services.names() if not name.endswith("-log")]
     started, count = world.now(), 0
+    crowd(world, 1)
     while world.since(started) < scale.of(15, 120, 300):
-        # The leader and a worker at least once, whatever comes.
-        forced = {1: world.leader(), 2: world.crew[0].name}.get(count)
-        name = forced or choice.choice(names)
+        name = choice.choice(names)
+        if count == 0:  # a worker and the leader at least once, whatever comes
+            name = world.crew[0].name
+            world.wait(lambda: _load_of(world, world.crew[0].name) >= 2, "work for a worker")
+        elif count == 2:
+            name = world.leader()
         moment = world.now()
         if name == world.observer.leader():
             leaders.append((world.observer.epoch(), moment))

@@ -58,8 +58,10 @@ def run(
         problems += _unexpected(made)
         outcome.problems = problems
         states = Counter(row["state"] for row in history.runs)
-        losses = sum(row["state"] == "lost" for row in history.attempts)
-        tell(f"  {dict(states)}, {len(history.attempts)} attempts, {losses} lost; {made.notes}")
+        losses = Counter(row["reason"] for row in history.attempts if row["state"] == "lost")
+        tell(f"  runs: {dict(states)}; {len(history.attempts)} attempts; lost: {dict(losses)}")
+        for note in made.notes:
+            tell(f"  {note}")
     return outcome
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 
 from tests.fault.chaos.report import Measure
-from tests.fault.checker.history import Execution, History
-
-_CLOCK_S = 0.05
+from tests.fault.checker.history import History, Row
 
 
 def add_takeovers(history: History, measure: Measure, killed: list[tuple[int, datetime]]) -> None:
@@ -23,19 +20,17 @@ def add_takeovers(history: History, measure: Measure, killed: list[tuple[int, da
             measure.add((min(made) - at).total_seconds())
 
 
-def add_repeats(
-    history: History, measure: Measure, killed: list[tuple[str, datetime]], *, reason: str = ""
-) -> None:
-    """Add, for each (state folder, time) of a worker's kill, when its lost steps ran again."""
+def add_repeats(history: History, measure: Measure, killed: list[tuple[str, datetime]]) -> None:
+    """Add, for each (state folder, time) of a worker's kill, when what it had claimed ran again."""
     offset = history.wall_minus_monotonic or 0.0
     starts = {(e.run, e.step, e.no): e.start for e in history.executions}
     for folder, at in killed:
-        moment = at.timestamp() - offset
-        for one in _alive(history, folder, moment):
-            row = history.attempt_by_no[one.run, one.step, one.no]
-            again = starts.get((one.run, one.step, one.no + 1))
-            if row["state"] == "lost" and again is not None:
-                measure.add(again - moment)
+        workers = _workers_of(history, folder)
+        for row in history.attempts:
+            if row["worker"] in workers and row["state"] == "lost" and _spans(row, at):
+                again = starts.get((row["run_id"], row["step"], row["no"] + 1))
+                if again is not None:
+                    measure.add(again + offset - at.timestamp())
 
 
 def add_records(
@@ -59,7 +54,7 @@ def add_records(
 
 def claims_of(history: History, folder: str) -> list[datetime]:
     """Return when the worker of a state folder claimed attempts."""
-    workers = {w for state, w in history.folders.items() if state.startswith(folder)}
+    workers = _workers_of(history, folder)
     return [r["claimed_at"] for r in history.attempts if r["worker"] in workers]
 
 
@@ -73,14 +68,10 @@ def add_first_claim(
             measure.add((min(later) - at).total_seconds())
 
 
-def _alive(history: History, folder: str, moment: float) -> Iterator[Execution]:
-    """Yield what was executing in a state folder at a moment."""
-    over = {
-        (e.run, e.step, e.no)
-        for e in history.effects
-        if e.event in ("end", "fail") and e.at <= moment + _CLOCK_S
-    }
-    for one in history.executions:
-        inside = one.folder.startswith(folder + "/")
-        if inside and one.start < moment and (one.run, one.step, one.no) not in over:
-            yield one
+def _workers_of(history: History, folder: str) -> set[str]:
+    return {worker for state, worker in history.folders.items() if state.startswith(folder + "/")}
+
+
+def _spans(row: Row, moment: datetime) -> bool:
+    claimed, finished = row["claimed_at"], row["finished_at"]
+    return claimed is not None and claimed < moment < finished

@@ -97,7 +97,7 @@ def i6(history: History) -> Iterator[Violation]:
     for note in history.journals:
         noted = history.attempt_by_id.get(note.attempt)
         held = noted and (noted["worker"], noted["boot"], noted["fence"])
-        if held != (note.worker, note.boot, note.fence):
+        if note.has_begun and held != (note.worker, note.boot, note.fence):
             yield Violation("I6", f"journal of {note.worker}", f"began {note.attempt} unclaimed")
 
 

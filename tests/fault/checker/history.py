@@ -47,13 +47,18 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A record of a worker's journal; those of ended attempts stay until they are written over."""
+    """A record of a worker's journal; those of ended attempts stay until they are written over.
+
+    It is noted before the claim. `has_begun`: a process was started, so the claim must have been
+    won.
+    """
 
     worker: str
     attempt: str
     fence: int
     boot: str
     is_open: bool
+    has_begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,14 @@ def _journal(path: Path, worker: str) -> Iterator[Noted]:
             record = json.loads(text)
         except ValueError:
             continue
-        yield Noted(worker, record["attempt"], record["fence"], record["boot"], data[at] == 1)
+        yield Noted(
+            worker,
+            record["attempt"],
+            record["fence"],
+            record["boot"],
+            is_open=data[at] == 1,
+            has_begun="pid" in record,
+        )
 
 
 def _effects(path: Path) -> Iterator[Effect]:
