@@ -104,11 +104,12 @@ def test_a_disk_that_refuses_keeps_the_completion_in_memory_and_says_full(
     spool = Spool(tmp_path, limit_bytes=LIMIT)
     spool.append(entry("a"))
 
-    def refuse(_fd: int) -> None:
+    def refuse(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
         patched.setattr(module.os, "fdatasync", refuse)
+        patched.setattr(module.os, "open", refuse)
         assert not spool.append(entry("b"))
         assert spool.is_full()
     assert attempts(spool) == ["a", "b"]
