@@ -10,6 +10,7 @@ from datetime import timedelta
 import structlog
 
 from headway.clock import Clock, SystemClock
+from headway.garbage import spare_what_stays
 from headway.ids import new_id
 from headway_coordinator.application.advancing import Advancer
 from headway_coordinator.application.capacity import CapacityView
@@ -148,6 +149,7 @@ class Engine:
             self._settings.metrics_file.write_text(f"http://127.0.0.1:{port}/metrics\n")
         log.info("engine_started", pid=os.getpid(), metrics_port=port)
         self.evaluator.warm()
+        spare_what_stays()
         self._runner.start(self._broker_watch)
         self._runner.start(self._api_watch)
         self._runner.start(self.leadership)

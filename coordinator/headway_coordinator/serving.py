@@ -10,6 +10,7 @@ import uvicorn
 
 from headway.clock import SystemClock
 from headway.errors import UnavailableError
+from headway.garbage import spare_what_stays
 from headway_coordinator.api.app import create_app
 from headway_coordinator.application.services import Services
 from headway_coordinator.broker.publishing import Publisher
@@ -67,6 +68,7 @@ def serve(settings: CoordinatorSettings) -> int:
     listener, metrics_port = metrics.serve(settings.api_metrics_listen)
     log.info("settings", **settings.redacted())
     log.info("api_started", pid=os.getpid(), listen=settings.listen, metrics_port=metrics_port)
+    spare_what_stays()
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again when it has ended; there is work left to be done then.
         signal.signal(number, lambda *_: None)

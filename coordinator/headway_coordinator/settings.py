@@ -28,7 +28,9 @@ class CoordinatorSettings(BaseSettings):
     database_url: SecretStr = Field(
         description="The database that is the truth: postgresql://… or sqlite:///path."
     )
-    broker_url: SecretStr = Field(description="The Celery broker: redis://…, rediss://… or amqp://….")
+    broker_url: SecretStr = Field(
+        description="The Celery broker: redis://…, rediss://… or amqp://…."
+    )
     store_url: str = Field(
         default_factory=lambda: f"file://{Path('.headway/store').absolute()}",
         description="Where artifacts and logs are kept: file://… or s3://….",

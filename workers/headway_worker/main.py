@@ -18,6 +18,7 @@ from headway.backoff import exponential
 from headway.clock import SystemClock
 from headway.crash_points import crash_point
 from headway.errors import UnavailableError
+from headway.garbage import spare_what_stays
 from headway.protocol.messages import Claim, Held, Register, Registered
 from headway.protocol.queues import probe_queue
 from headway_worker.api import Api
@@ -120,6 +121,7 @@ class Worker:
             self._metrics = MetricsServer(self._settings.metrics_listen, self._figures)
         drain = threading.Thread(target=self._end_when_told, name="drain", daemon=True)
         drain.start()
+        spare_what_stays()
         _log.info("worker_ready", worker=self._identity.worker, boot=self._identity.boot)
         self._consumer.run(self._gave_up)
         drain.join()

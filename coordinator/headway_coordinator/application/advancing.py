@@ -93,6 +93,7 @@ class Advancer:
     def load(self) -> int:
         """Read every open run; to be called when leadership begins. Returns how many there are."""
         self._set_clock(self._storage.sweeps.database_now())
+        self._capacity.count_again()
         return self._memory.load()
 
     def now(self) -> datetime:
@@ -189,6 +190,7 @@ class Advancer:
         except Exception:
             # Which rows are there now is not known here: they are read again.
             self._failed = list(batch.touched)
+            self._capacity.count_again()
             self._memory.read_again(batch.touched)
             raise
         return self._accept(batch, withdrawn, given)
@@ -323,6 +325,12 @@ class Advancer:
             log.debug("event_ignored", run=taken.run, type=type(taken.event).__name__, why=reason)
         report.attempts_ended = batch.finished
         self._capacity.learn(batch.durations())
+        self._capacity.moved(
+            [made.queue for made in batch.made()],
+            [i.worker for i in given.incoming if isinstance(i.event, Finished)],
+        )
+        if batch.stops():
+            self._capacity.count_again()  # some of the dispatched ones may be withdrawn
         made = batch.made()
         report.dispatched = len(made)
         report.queue_waits = batch.queue_waits()

@@ -92,7 +92,7 @@ class HeadwaySide:
             self._start(part, [*HEADWAY, "coordinator", "--only", part])
         self.serve(SLOTS)
         self._wait_ready()
-        self.measure(Case("ready", "ready", (1, SLOTS, 1)))
+        self.warm_up(Case("ready", "ready", (1, SLOTS, 1)))
 
     def serve(self, slots: int) -> None:
         """Start the worker with so many slots, unless it runs already."""
@@ -116,12 +116,10 @@ class HeadwaySide:
         self._ended(case, self.begin(case, runs=1))
 
     def measure(self, case: Case) -> float:
-        """Run the case; return the seconds from the first run's acceptance to the last one's end.
+        """Run the case, warmed up before; return the seconds from the first run's acceptance on.
 
-        The database's own times say it.
+        They end with the last run's end; the database's own times say it.
         """
-        self.serve(case.slots)
-        self.apply(case)
         rows = self._ended(case, self.begin(case))
         first = min(datetime.fromisoformat(row["created_at"]) for row in rows)
         last = max(datetime.fromisoformat(row["finished_at"]) for row in rows)
@@ -129,7 +127,6 @@ class HeadwaySide:
 
     def gaps_ms(self, case: Case) -> list[float]:
         """Run a chain; return the milliseconds from each step's end to the start of the next."""
-        self.apply(case)
         [run] = self.begin(case)
         self._ended(case, [run])
         steps = self._client.get(f"/api/v1/runs/{run}").raise_for_status().json()["steps"]
@@ -174,12 +171,12 @@ class HeadwaySide:
 
     def _until(self, done: Callable[[], bool]) -> None:
         deadline = self._clock.monotonic() + _TIMEOUT_S
-        pause = 0.02
+        pause = 0.05
         while not done():
             if self._clock.monotonic() > deadline:
                 raise UnavailableError("bench_timeout", "the runs did not end", str(self._folder))
             time.sleep(pause)
-            pause = min(0.2, pause * 1.3)
+            pause = min(0.5, pause * 1.3)
 
     def _list(self, params: Mapping[str, str]) -> dict[str, Any]:
         answer: dict[str, Any] = (

@@ -23,7 +23,7 @@ _POLL_S = 1.0
 # With many attempts in flight more completions are under way: a transaction costs the same for
 # ten as for one. A chain, one step after the other, never waits.
 _FEW = 3
-_GATHER_S = 0.002
+_GATHER_S = 0.005
 
 
 class EventSource(Protocol):

@@ -28,7 +28,7 @@ from headway_coordinator.storage.columns import Moment
 from headway_coordinator.storage.counting import expect
 from headway_coordinator.storage.database import Database, moment_of
 from headway_coordinator.storage.documents import clean_text
-from headway_coordinator.storage.leasing import held_by
+from headway_coordinator.storage.leasing import held_by_parameters, held_parameters
 from headway_coordinator.storage.rows import insert_all, types_of
 from headway_coordinator.storage.run_writes import RunWrites
 
@@ -51,6 +51,12 @@ class AdvancingStatements:
             .values(result=self.applied.c.result)
         )
 
+        self._hold = (
+            select(database.now)
+            .select_from(schema.lease)
+            .where(held_by_parameters())
+            .with_for_update(read=True, key_share=True)
+        )
         self.audited = database.rows(**types_of(schema.audit, _AUDITED))
         self.insert_audit = insert_all(schema.audit, _AUDITED, self.audited)
 
@@ -63,8 +69,7 @@ class AdvancingStatements:
             LeaseLost: the row is not this hold's any more.
         """
         with self.database.transaction() as connection:
-            hold = select(self.database.now).select_from(schema.lease).where(held_by(lease))
-            row = connection.execute(hold.with_for_update(read=True, key_share=True)).one_or_none()
+            row = connection.execute(self._hold, held_parameters(lease)).one_or_none()
             if row is None:
                 raise LeaseLost(
                     f"{lease.holder} no longer holds {lease.name} in epoch {lease.epoch}"

@@ -17,6 +17,9 @@ from headway_coordinator.storage.upsert import insert
 _COLUMNS = (table.c.name, table.c.epoch, table.c.holder, table.c.boot, table.c.expires_at)
 
 
+_HOLD = ("name", "epoch", "holder", "boot")
+
+
 def held_by(lease: Lease) -> ColumnElement[bool]:
     """Return the condition that the row is this very hold's."""
     return and_(
@@ -25,6 +28,15 @@ def held_by(lease: Lease) -> ColumnElement[bool]:
         table.c.holder == lease.holder,
         table.c.boot == lease.boot,
     )
+
+
+def held_by_parameters() -> ColumnElement[bool]:
+    """Return the same condition for a statement that is made once: `held_parameters` fill it."""
+    return and_(*(table.c[name] == bindparam(f"held_{name}") for name in _HOLD))
+
+
+def held_parameters(lease: Lease) -> dict[str, Any]:
+    return {f"held_{name}": getattr(lease, name) for name in _HOLD}
 
 
 class StoredLeases:

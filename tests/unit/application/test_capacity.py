@@ -117,3 +117,38 @@ def test_workers_are_read_again_after_the_refresh_interval() -> None:
     clock.advance(timedelta(milliseconds=500))
     assert room(rows, capacity) == {"t.small": 10}
     assert rows.reads == 2
+
+
+def test_between_two_counts_of_the_rows_what_was_committed_counts() -> None:
+    capacity, clock = view(refresh=timedelta(milliseconds=500))
+    rows = Rows([worker("w", 4)], Occupancy("t.small", "running", "w", 4))
+    assert room(rows, capacity) == {"t.small": 4}
+    capacity.moved(["t.small"] * 4, [])
+    assert room(rows, capacity) == {"t.small": 0}
+    # Two end, whose slots two of the four waiting ones take: their claims are not seen here.
+    capacity.moved([], ["w", "w"])
+    assert room(rows, capacity) == {"t.small": 2}
+    clock.advance(timedelta(milliseconds=500))
+    assert room(rows, capacity) == {"t.small": 4}
+
+
+def test_slots_of_a_worker_of_two_classes_are_taken_by_what_waits_in_either() -> None:
+    capacity, _ = view(refresh=timedelta(milliseconds=500))
+    rows = Rows(
+        [worker("w", 2, "t.a", "t.b")],
+        Occupancy("t.a", "running", "w", 2),
+        Occupancy("t.b", "dispatched", None, 1),
+    )
+    assert room(rows, capacity) == {"t.a": 2, "t.b": 1}
+    assert room(rows, capacity, ended=["w"]) == {"t.a": 2, "t.b": 2}
+    assert room(rows, capacity, ended=["w", "w"]) == {"t.a": 3, "t.b": 3}
+
+
+def test_the_rows_are_counted_again_at_once_when_asked() -> None:
+    capacity, _ = view(refresh=timedelta(milliseconds=500))
+    rows = Rows([worker("w", 4)])
+    room(rows, capacity)
+    capacity.moved(["t.small"] * 8, [])
+    assert room(rows, capacity) == {"t.small": 0}
+    capacity.count_again()
+    assert room(rows, capacity) == {"t.small": 8}
