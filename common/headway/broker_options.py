@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from headway.broker_address import BrokerAddress, parse
 from headway.protocol.queues import is_probe_queue
 
 _REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel", "valkey", "valkeys")
 _TRANSPORTS = {
     "redis": "headway.redis_transport:Transport",
     "rediss": "headway.redis_transport:SecureTransport",
+    "sentinel": "headway.redis_transport:SentinelTransport",
 }
+# Sentinels are asked in turn, each time that something connects: one that is gone must cost little.
+_SENTINEL_TIMES = {"socket_timeout": 3, "socket_connect_timeout": 2}
 
 
 # Whoever connects has a loop of its own that tries again, and can do something else meanwhile.
@@ -30,12 +34,28 @@ def is_redis(broker_url: str) -> bool:
     return broker_url.partition("://")[0] in _REDIS_SCHEMES
 
 
+def connection_arguments(broker_url: str) -> dict[str, Any]:
+    """Return the arguments of `kombu.Connection` for a broker.
+
+    Raises:
+        DefinitionError: it is no broker's address.
+    """
+    address = parse(broker_url)
+    return {
+        "hostname": address.url,
+        "transport": _TRANSPORTS.get(address.scheme),
+        "transport_options": transport_options(broker_url),
+        "ssl": address.tls or False,
+        "connect_timeout": 5,
+    }
+
+
 def transport(broker_url: str) -> str | None:
     """Return the name of kombu's transport for a broker; None leaves it to the URL's scheme.
 
     Every consumer takes it: kombu's own for Redis breaks on what is no message.
     """
-    return _TRANSPORTS.get(broker_url.partition("://")[0])
+    return _TRANSPORTS.get(parse(broker_url).scheme)
 
 
 def transport_options(broker_url: str) -> dict[str, Any]:
@@ -54,6 +74,7 @@ def transport_options(broker_url: str) -> dict[str, Any]:
             "retry_on_timeout": False,  # a repeated push is a doubled message
             "priority_steps": [0],
             **_NO_RETRIES,
+            **_sentinel_options(parse(broker_url)),
         }
     if broker_url.startswith(("amqp", "pyamqp")):
         # Without a bound a full or blocked broker would hold a publisher for ever.
@@ -61,12 +82,23 @@ def transport_options(broker_url: str) -> dict[str, Any]:
     return {}
 
 
+def _sentinel_options(address: BrokerAddress) -> dict[str, Any]:
+    if address.master_name is None:
+        return {}
+    # Who speaks TLS to the master speaks it to those who know where it is.
+    tls = {"ssl": True, **address.tls} if address.tls else {}
+    asking = {**_SENTINEL_TIMES, **tls, **(address.sentinel or {})}
+    return {"master_name": address.master_name, "sentinel_kwargs": asking}
+
+
 def celery_settings(broker_url: str) -> dict[str, Any]:
     """Return the configuration of the Celery app for a broker."""
+    arguments = connection_arguments(broker_url)
     return {
-        "broker_url": broker_url,
-        "broker_transport": transport(broker_url),
-        "broker_transport_options": transport_options(broker_url),
+        "broker_url": arguments["hostname"],
+        "broker_transport": arguments["transport"],
+        "broker_transport_options": arguments["transport_options"],
+        "broker_use_ssl": arguments["ssl"],
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_channel_error_retry": True,

@@ -16,7 +16,7 @@ from typing import Any
 
 from kombu import Connection, Queue
 
-from headway.broker_options import declaration, transport_options
+from headway.broker_options import connection_arguments, declaration
 from headway.clock import Clock, SystemClock
 from headway.errors import UnavailableError
 
@@ -41,9 +41,7 @@ class ConfirmingPublisher:
     def __init__(self, url: str, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._pause = threading.Event().wait
-        self._connection = Connection(
-            url, transport_options=transport_options(url), connect_timeout=5, heartbeat=0
-        )
+        self._connection = Connection(**connection_arguments(url), heartbeat=0)
         self._channel: Any = None
         self._declared: set[str] = set()
         self._last_tag = 0

@@ -10,20 +10,27 @@ from __future__ import annotations
 
 import base64
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from queue import Empty
 from typing import Any
 
+import structlog
 from kombu import connection as kombu_connection
+from kombu import transport as kombu_transport
 from kombu.transport import redis as kombu_redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from headway.refusals import Refusal, Refusals
+
+_log = structlog.get_logger("headway.redis")
 
 
 def count_refusals(connection: Any, refusals: Refusals) -> None:
     """Let `refusals` count what a connection to Redis drops; others drop nothing."""
-    if isinstance(connection.transport, Transport):
+    if isinstance(connection.transport, Dropping):
         connection.transport.refusals = refusals
 
 
@@ -65,8 +72,8 @@ def _are_texts(found: dict[str, Any], *names: str) -> bool:
     return all(isinstance(found.get(name), str) for name in names)
 
 
-class Channel(kombu_redis.Channel):  # type: ignore[misc]
-    """Reads a queue's elements one by one; one that cannot be decoded is dropped."""
+class Guarded(kombu_redis.Channel):  # type: ignore[misc]
+    """A channel that reads elements one by one; one that cannot be decoded is dropped."""
 
     def _brpop_read(self, **options: Any) -> Any:
         return self._guarded(self.client, self.active_queues, super()._brpop_read, **options)
@@ -97,10 +104,24 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             transport.raised = None
 
 
-class Transport(kombu_redis.Transport):  # type: ignore[misc]
-    """For `redis://`. Delivers messages that have a message's shape."""
+class Channel(Guarded):
+    """On one server."""
 
-    Channel = Channel
+
+class SentinelChannel(Guarded, kombu_redis.SentinelChannel):  # type: ignore[misc]
+    """On the server that Sentinels call the master, asked anew by each connection."""
+
+    sentinel_kwargs: dict[str, Any] | None = None
+
+    def _sentinel_managed_pool(self, asynchronous: bool = False) -> Any:
+        # Else a Sentinel that is gone is tried ten times, before the next one is asked.
+        once = Retry(NoBackoff(), 0)
+        self.sentinel_kwargs = {**(self.sentinel_kwargs or {}), "retry": once}
+        return super()._sentinel_managed_pool(asynchronous)
+
+
+class Dropping(kombu_redis.Transport):  # type: ignore[misc]
+    """A transport that delivers messages which have a message's shape."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -119,14 +140,45 @@ class Transport(kombu_redis.Transport):  # type: ignore[misc]
             raise
 
 
+class Transport(Dropping):
+    """For `redis://`."""
+
+    Channel = Channel
+
+
 class SecureTransport(Transport):
-    """For `rediss://`."""
+    """For `rediss://`. It knows its server by a certificate, unless it is told not to ask."""
 
     def __init__(self, client: Any, **options: Any) -> None:
         if not client.ssl:
-            # kombu's own default, which it takes from the scheme that it does not see here.
-            client.ssl = {"ssl_cert_reqs": ssl.CERT_NONE}
+            client.ssl = {"ssl_cert_reqs": "required"}
         super().__init__(client, **options)
+        _look_at(client.ssl)
+
+
+class SentinelTransport(Dropping, kombu_redis.SentinelTransport):  # type: ignore[misc]
+    """For `sentinel://`."""
+
+    Channel = SentinelChannel
+
+    def __init__(self, client: Any, **options: Any) -> None:
+        super().__init__(client, **options)
+        _look_at(client.ssl or {})
+
+
+def _look_at(tls: Mapping[str, Any]) -> None:
+    if tls.get("ssl_cert_reqs") in ("none", ssl.CERT_NONE):
+        warn_unchecked()
+
+
+@cache
+def warn_unchecked() -> None:
+    """Say, once a process, that nobody looks at the broker's certificate."""
+    _log.warning(
+        "broker_not_verified",
+        reason="ssl_cert_reqs=none: whoever stands between can read and change everything",
+        hint="name the CA in HEADWAY_BROKER_URL: rediss://…?ssl_ca_certs=/path/ca.pem",
+    )
 
 
 def _said(error: Exception) -> str:
@@ -139,7 +191,12 @@ def _said(error: Exception) -> str:
     return f"it is of no known type ({type(error).__name__})"
 
 
+_OURS = {"redis": "Transport", "rediss": "SecureTransport", "sentinel": "SentinelTransport"}
+
 # How Flower, `celery inspect` and the log show the addresses of these connections.
-kombu_connection.resolve_aliases.update(
-    {f"{__name__}:Transport": "redis", f"{__name__}:SecureTransport": "rediss"}
-)
+kombu_connection.resolve_aliases.update({f"{__name__}:{c}": name for name, c in _OURS.items()})
+
+# A connection that goes to the next of several addresses takes its transport by the scheme again.
+kombu_transport.TRANSPORT_ALIASES.update({name: f"{__name__}:{c}" for name, c in _OURS.items()})
+for _name in _OURS:
+    kombu_transport._transport_cache.pop(_name, None)

@@ -73,8 +73,10 @@ def examine_broker(url: str) -> Iterator[Finding]:
     """Yield what is to be said of the broker."""
     try:
         yield from judge_broker(inspect_broker(url))
-    except UnavailableError as error:
+    except (UnavailableError, DefinitionError) as error:
         mend = "check HEADWAY_BROKER_URL, the server, and what lies between"
+        if isinstance(error, DefinitionError):
+            mend = error.hint or mend
         yield wrong("broker.reachable", error.message, mend)
 
 

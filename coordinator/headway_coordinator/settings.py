@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from headway.broker_address import check, redacted
 from headway.crash_points import CrashAt
 from headway.errors import DefinitionError
 from headway.expressions.durations import parse_duration
@@ -29,7 +30,7 @@ class CoordinatorSettings(BaseSettings):
         description="The database that is the truth: postgresql://… or sqlite:///path."
     )
     broker_url: SecretStr = Field(
-        description="The Celery broker: redis://…, rediss://… or amqp://…."
+        description="The Celery broker: redis://…, rediss://…, sentinel://… or amqp://…."
     )
     store_url: str = Field(
         default_factory=lambda: f"file://{Path('.headway/store').absolute()}",
@@ -95,6 +96,12 @@ class CoordinatorSettings(BaseSettings):
         except ValueError:
             return parse_duration(value)
 
+    @field_validator("broker_url")
+    @classmethod
+    def _is_address(cls, value: SecretStr) -> SecretStr:
+        check(value.get_secret_value())
+        return value
+
     @field_validator("crash_at")
     @classmethod
     def _is_known(cls, value: str | None) -> str | None:
@@ -131,7 +138,7 @@ class CoordinatorSettings(BaseSettings):
         for name, value in self:
             if isinstance(value, SecretStr):
                 text = value.get_secret_value()
-                shown[name] = _digest(text) if name == "secret_key" else redacted_url(text)
+                shown[name] = _SHOWN.get(name, redacted_url)(text)
             elif value is not None:
                 shown[name] = value if isinstance(value, int | float | bool) else str(value)
         return shown
@@ -197,6 +204,9 @@ def redacted_url(url: str) -> str:
         return url
     netloc = parts.netloc.replace(f":{parts.password}@", ":***@")
     return urlunsplit(parts._replace(netloc=netloc))
+
+
+_SHOWN = {"secret_key": _digest, "broker_url": redacted}
 
 
 def load_settings(**overrides: Any) -> CoordinatorSettings:

@@ -11,11 +11,24 @@ from hypothesis import strategies as st
 from kombu import Connection
 from kombu.transport import redis as kombu_redis
 from kombu.transport.virtual import Message
+from structlog.testing import capture_logs
 
-from headway.broker_options import celery_settings, transport, transport_options
+from headway.broker_options import (
+    celery_settings,
+    connection_arguments,
+    transport,
+    transport_options,
+)
 from headway.protocol.envelope import redis_json
-from headway.redis_transport import SecureTransport, Transport, flaw
+from headway.redis_transport import (
+    SecureTransport,
+    SentinelTransport,
+    Transport,
+    flaw,
+    warn_unchecked,
+)
 
+SENTINEL = "sentinel://h:1/2?master_name=m"
 ENVELOPE = json.loads(redis_json('{"nudge":1}', "headway.events", "1"))
 
 
@@ -83,7 +96,12 @@ def test_kombu_can_build_whatever_has_no_flaw(place: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "expected"), [("redis://h:1/2", Transport), ("rediss://h:1/2", SecureTransport)]
+    ("url", "expected"),
+    [
+        ("redis://h:1/2", Transport),
+        ("rediss://h:1/2", SecureTransport),
+        (SENTINEL, SentinelTransport),
+    ],
 )
 def test_it_wins_over_the_scheme_of_the_address(url: str, expected: type) -> None:
     app = Celery(set_as_current=False)
@@ -91,24 +109,36 @@ def test_it_wins_over_the_scheme_of_the_address(url: str, expected: type) -> Non
     with app.connection_for_read() as connection:
         assert type(connection.transport) is expected
         assert type(connection.clone().transport) is expected
-        assert connection.as_uri(include_password=True) == url, "Flower finds the broker by it"
+        found = connection.as_uri(include_password=True)
+        assert found == url.partition("?")[0], "Flower finds the broker by it"
         assert bool(connection.ssl) is (expected is SecureTransport)
 
 
-def test_what_the_address_says_of_certificates_holds() -> None:
-    url = "rediss://h:1/2?ssl_cert_reqs=required&ssl_ca_certs=/ca.pem"
+def test_certificates_are_checked_also_by_those_who_say_nothing_of_them() -> None:
+    url = "rediss://h:1/2"
     with Connection(url, transport=transport(url)) as connection:
-        assert connection.transport.client.ssl["ssl_ca_certs"] == "/ca.pem"
-        assert connection.ssl["ssl_cert_reqs"].name == "CERT_REQUIRED"
+        assert connection.transport.client.ssl == {"ssl_cert_reqs": "required"}
 
 
-@pytest.mark.parametrize("url", ["amqp://h", "sentinel://h", "redis+socket:///run/redis.sock"])
+@pytest.mark.parametrize(
+    "url", ["rediss://h/0?ssl_cert_reqs=none", f"{SENTINEL}&ssl_cert_reqs=none"]
+)
+def test_an_unchecked_server_is_said_once(url: str) -> None:
+    warn_unchecked.cache_clear()
+    with capture_logs() as logs:
+        for _ in range(2):
+            with Connection(**connection_arguments(url)) as connection:
+                assert connection.transport is not None
+    assert [each["event"] for each in logs] == ["broker_not_verified"]
+
+
+@pytest.mark.parametrize("url", ["amqp://h", "redis+socket:///run/redis.sock"])
 def test_other_brokers_keep_their_own(url: str) -> None:
     assert transport(url) is None
     assert celery_settings(url)["broker_transport"] is None
 
 
-@pytest.mark.parametrize("url", ["redis://h", "rediss://h", "sentinel://h", "redis+socket:///s"])
+@pytest.mark.parametrize("url", ["redis://h", "rediss://h", SENTINEL, "redis+socket:///s"])
 def test_redis_keeps_no_books_of_what_is_unacknowledged(url: str) -> None:
     assert transport_options(url)["ack_emulation"] is False
     assert celery_settings(url)["broker_transport_options"] == transport_options(url)

@@ -57,6 +57,7 @@ class StepConsumer(Consumer):  # type: ignore[misc]
     def connect(self) -> Any:
         connection = super().connect()
         count_refusals(connection, self._refusals)
+        connection.info = partial(_told_of, connection.info)
         return connection
 
     def ensure_connected(self, conn: Any) -> Any:
@@ -113,6 +114,14 @@ class StepConsumer(Consumer):  # type: ignore[misc]
         self._refusals.refuse(kind, why, str(info.get("routing_key", "")))
         # Not acknowledged for lack of a connection, it comes again and is dropped again.
         _acknowledge(message, _QUIET, self.connection_errors)
+
+
+def _told_of(info: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what Celery tells everybody who inspects; of itself it hides one password of two."""
+    told = info()
+    options = dict(told["transport_options"])
+    options.pop("sentinel_kwargs", None)
+    return {**told, "transport_options": options}
 
 
 @crash_point("steps.acknowledge")

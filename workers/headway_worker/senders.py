@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headway.broker_options import declaration, transport, transport_options
+from headway.broker_options import connection_arguments, declaration
 from headway.protocol.envelope import redis_json
 from headway.protocol.queues import EVENTS
 
@@ -15,12 +15,7 @@ class RedisSender:
     def __init__(self, url: str, tag: str) -> None:
         from kombu import Connection, Queue
 
-        self._connection = Connection(
-            url,
-            transport=transport(url),
-            transport_options=transport_options(url),
-            connect_timeout=5,
-        )
+        self._connection = Connection(**connection_arguments(url))
         Queue(**declaration(EVENTS))(self._connection.default_channel).declare()
         self._tag = tag
         self._sent = 0

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from headway.broker_address import check, redacted
 from headway.crash_points import CrashAt
 from headway.errors import DefinitionError
 from headway.expressions.durations import parse_duration
@@ -49,6 +50,11 @@ class FlowerSettings(BrokerSettings):
         default=None, description="A file that holds `user:password`, instead of the above."
     )
 
+    @field_validator("broker_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        return check(value)
+
     def sign_in(self) -> str:
         """Return `user:password`.
 
@@ -84,7 +90,8 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HEADWAY_", frozen=True, extra="ignore")
 
     broker_url: str = Field(
-        description="Where step messages come from and completions go: `redis://…` or `amqp://…`."
+        description="Where step messages come from and completions go: `redis://…`, `rediss://…`, "
+        "`sentinel://…` or `amqp://…`."
     )
     api_url: Annotated[tuple[str, ...], NoDecode] = Field(
         min_length=1,
@@ -163,6 +170,11 @@ class WorkerSettings(BaseSettings):
         except ValueError:
             return parse_duration(value)
 
+    @field_validator("broker_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        return check(value)
+
     @field_validator("crash_at")
     @classmethod
     def _is_known(cls, value: str | None) -> str | None:
@@ -180,7 +192,7 @@ class WorkerSettings(BaseSettings):
     def redacted(self) -> dict[str, Any]:
         """Return the settings as they may be shown: no token, no password."""
         shown = self.model_dump(mode="json")
-        shown["broker_url"] = without_password(self.broker_url)
+        shown["broker_url"] = redacted(self.broker_url)
         shown["api_url"] = [without_password(url) for url in self.api_url]
         return shown
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headway.broker_options import is_redis, transport, transport_options
+from headway.broker_options import connection_arguments, is_redis
 from headway.errors import UnavailableError
 from headway.protocol.envelope import probe_headers, redis_probe
 
@@ -43,12 +43,7 @@ class BrokerVoice:
         if self._connection is None:
             from kombu import Connection
 
-            self._connection = Connection(
-                self._url,
-                transport=transport(self._url),
-                transport_options=transport_options(self._url),
-                connect_timeout=5,
-            )
+            self._connection = Connection(**connection_arguments(self._url))
         with self._connection.default_channel.client.pipeline(transaction=False) as pipe:
             pipe.lpush(self._queue, redis_probe(self._queue, probe))
             pipe.expire(self._queue, _KEPT_SECONDS)

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from kombu import Connection, Consumer, Queue
 
-from headway.broker_options import declaration, is_redis, transport, transport_options
+from headway.broker_options import connection_arguments, declaration, is_redis
 from headway.crash_points import crash_point
 from headway.protocol.messages import (
     COMPLETION_LIMIT_BYTES,
@@ -99,10 +99,7 @@ class EventConsumer:
     def _consume(self, stop: threading.Event, done: deque[Any]) -> None:
         self._taken = 0
         with Connection(
-            self._url,
-            transport=transport(self._url),
-            transport_options=transport_options(self._url),
-            connect_timeout=5,
+            **connection_arguments(self._url),
             heartbeat=0 if is_redis(self._url) else _HEARTBEAT_S,
         ) as connection:
             channel = connection.default_channel

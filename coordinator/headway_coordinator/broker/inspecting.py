@@ -9,7 +9,7 @@ from typing import Any
 import redis.exceptions
 from kombu import Connection, Producer
 
-from headway.broker_options import is_redis, transport, transport_options
+from headway.broker_options import connection_arguments, is_redis
 from headway.errors import UnavailableError
 from headway_coordinator.application.facts import AmqpFacts, BrokerFacts, RedisFacts
 
@@ -22,14 +22,11 @@ def inspect_broker(url: str) -> BrokerFacts:
 
     Raises:
         UnavailableError: it cannot be reached, or refuses the sign-in.
+        DefinitionError: this is no broker's address.
     """
+    arguments = connection_arguments(url)
     try:
-        with Connection(
-            url,
-            transport=transport(url),
-            transport_options=transport_options(url),
-            connect_timeout=5,
-        ) as connection:
+        with Connection(**arguments) as connection:
             return _redis(connection) if is_redis(url) else _amqp(connection)
     except Exception as error:  # the transports raise whatever their libraries do
         said = " ".join(str(error).split())[:300] or type(error).__name__

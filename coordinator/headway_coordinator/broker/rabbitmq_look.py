@@ -12,7 +12,7 @@ from typing import Any
 from amqp.exceptions import NotFound
 from kombu import Connection, Queue
 
-from headway.broker_options import declaration, transport_options
+from headway.broker_options import connection_arguments, declaration
 from headway.protocol.queues import CANARY
 
 _UNUSED_MS = 3_600_000
@@ -65,10 +65,5 @@ class RabbitLook:
 
     def _channel(self) -> Any:
         if self._connection is None:
-            self._connection = Connection(
-                self._url,
-                transport_options=transport_options(self._url),
-                connect_timeout=5,
-                heartbeat=0,
-            )
+            self._connection = Connection(**connection_arguments(self._url), heartbeat=0)
         return self._connection.default_channel

@@ -8,7 +8,7 @@ from typing import Any
 
 from kombu import Connection
 
-from headway.broker_options import transport, transport_options
+from headway.broker_options import connection_arguments
 from headway.protocol.queues import CANARY
 
 
@@ -44,10 +44,5 @@ class RedisLook:
 
     def _client(self) -> Any:
         if self._connection is None:
-            self._connection = Connection(
-                self._url,
-                transport=transport(self._url),
-                transport_options=transport_options(self._url),
-                connect_timeout=5,
-            )
+            self._connection = Connection(**connection_arguments(self._url))
         return self._connection.default_channel.client

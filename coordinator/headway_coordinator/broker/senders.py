@@ -8,7 +8,7 @@ from typing import Protocol
 
 from kombu import Connection
 
-from headway.broker_options import is_redis, transport, transport_options
+from headway.broker_options import connection_arguments, is_redis
 from headway.protocol.envelope import (
     redis_json,
     redis_task,
@@ -41,12 +41,7 @@ class _RedisSender:
     """Pushes all messages in one round trip, one command a queue."""
 
     def __init__(self, url: str) -> None:
-        self._connection = Connection(
-            url,
-            transport=transport(url),
-            transport_options=transport_options(url),
-            connect_timeout=5,
-        )
+        self._connection = Connection(**connection_arguments(url))
 
     def send(self, dispatches: Sequence[Dispatch], *, nudge: bool) -> None:
         queues: dict[str, list[bytes]] = defaultdict(list)

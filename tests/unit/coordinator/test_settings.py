@@ -37,6 +37,18 @@ def test_a_missing_address_is_named(name: str, monkeypatch: pytest.MonkeyPatch) 
         load_settings()
 
 
+def test_sentinels_need_the_name_of_their_master(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWAY_BROKER_URL", "sentinel://:swordfish@a,b/0")
+    with pytest.raises(DefinitionError, match=r"HEADWAY_BROKER_URL: .*not the master") as caught:
+        load_settings()
+    assert "master_name" in str(caught.value.hint)
+    url = "sentinel://:swordfish@a,b/0?master_name=m&sentinel_password=swordfish"
+    monkeypatch.setenv("HEADWAY_BROKER_URL", url)
+    shown = str(load_settings().redacted())
+    assert "master_name=m" in shown
+    assert "swordfish" not in shown
+
+
 def test_a_key_must_be_given_somehow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HEADWAY_SECRET_KEY")
     with pytest.raises(DefinitionError, match="HEADWAY_SECRET_KEY_FILE"):

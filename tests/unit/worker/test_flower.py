@@ -43,6 +43,8 @@ def test_the_password_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_wrong_address_is_named() -> None:
     with pytest.raises(DefinitionError, match="HEADWAY_FLOWER_LISTEN"):
         replace_with_flower({"flower_listen": "localhost"}, {})
+    with pytest.raises(DefinitionError, match="HEADWAY_BROKER_URL: it names Sentinels"):
+        replace_with_flower({"broker_url": "sentinel://a,b/0"}, {})
 
 
 def test_the_command_line_closes_what_flower_leaves_open() -> None:

@@ -38,6 +38,16 @@ def test_shown_settings_hold_no_secret() -> None:
     assert "broker:6379" in shown
 
 
+def test_a_wrong_address_of_the_broker_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWAY_BROKER_URL", "redis://:hush@broker:port/0")
+    with pytest.raises(DefinitionError, match="HEADWAY_BROKER_URL: a port") as caught:
+        load_settings({})
+    assert caught.value.hint is not None
+    url = "sentinel://:hush@a,b/0?master_name=m&sentinel_password=hush"
+    monkeypatch.setenv("HEADWAY_BROKER_URL", url)
+    assert "hush" not in json.dumps(load_settings({}).redacted())
+
+
 def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HEADWAY_TOKEN")
     with pytest.raises(DefinitionError, match="HEADWAY_TOKEN"):
