@@ -176,6 +176,12 @@ class Stage:
         finally:
             assert not left, left
 
+    def lost(self) -> list[str]:
+        """Return the attempts of this case that had to be made again through no fault of theirs."""
+        shown = [self.cluster.show(run) for run in self.runs]
+        attempts = [a for run in shown for step in run["steps"] for a in step["attempts"]]
+        return [str(a["id"]) for a in attempts if a["state"] == "lost"]
+
     def close(self) -> None:
         """End all in good order; nothing may be left to be reported."""
         self.stop("worker")
