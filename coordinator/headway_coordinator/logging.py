@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
+from typing import TextIO, cast
 
 import structlog
+
+from headway.lossy_stream import LossyStream
 
 
 def set_up_logging(log_level: str = "info", file: Path | None = None) -> None:
@@ -25,6 +28,6 @@ def set_up_logging(log_level: str = "info", file: Path | None = None) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, LossyStream(stream))),
         cache_logger_on_first_use=True,
     )
