@@ -1,7 +1,7 @@
 # Every target is explained by `make help`. Nothing here needs more than make, bash and Python 3.11.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test lint types mutants crashes bench lock clean
+.PHONY: help setup run check test lint types mutants crashes bench chaos lock clean
 
 BIN := .venv/bin
 # Test processes: two, or as many as CPUS says.
@@ -38,6 +38,10 @@ crashes: setup ## Let each process die before and after every crash point, on al
 
 bench: setup ## Measure beside Celery canvas on private servers; BENCH=--quick shows that it works
 	$(BIN)/headway bench $(BENCH)
+
+# SCENARIOS names those to run, BROKER the broker, LONG=1 takes the time for the full figures.
+chaos: setup ## Break a whole installation in every way, and print what was lost, doubled or stuck
+	$(BIN)/python -m tests.fault.chaos $(SCENARIOS) $(if $(BROKER),--broker $(BROKER)) $(if $(LONG),--long)
 
 lock: setup ## Write requirements.lock anew from pyproject.toml, then install it
 	@scripts/lock

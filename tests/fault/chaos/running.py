@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -51,6 +52,8 @@ def run(
         made.settle()
         history, outcome.violations = made.check()
         outcome.runs = len(history.runs)
+        rows = {table: getattr(history, table) for table in ("attempts", "steps", "audit", "inbox")}
+        (folder / "rows.json").write_text(json.dumps(rows, default=str))
         if broken is not None:
             broken.afterwards(history)
             outcome.count, outcome.measures = broken.count, broken.measures

@@ -53,14 +53,15 @@ class Scenario:
         return Timing()
 
 
+_PROXIED = (Crew("red-1", "red", proxied=True), *CREW[1:])
+
+
 def scenarios() -> Mapping[str, Scenario]:
     """Return every scenario by the name that SCENARIOS takes."""
     from tests.fault.chaos import broken_brokers, broken_coordinators, broken_databases
     from tests.fault.chaos import broken_workers as workers
 
-    proxied = (Crew("red-1", "red", proxied=True), *CREW[1:])
     crowded = (Crew("red-1", "red", slots=50), Crew("blue-1", "blue", slots=50))
-    piped = (Crew("red-1", "red", piped=True), *CREW[1:])
     leaders, brokers, databases = broken_coordinators, broken_brokers, broken_databases
     return {
         "kill-any": Scenario(workers.kill_any, "kill -9 of any process"),
@@ -75,8 +76,40 @@ def scenarios() -> Mapping[str, Scenario]:
         "restart-database": Scenario(databases.restart, "database killed, restarted"),
         "database-away": Scenario(databases.away, "database away, 100 steps", crowded, open_runs=0),
         "cut-api": Scenario(
-            workers.cut_api, "worker cut from the API", proxied, crowd=(1.0, 45), brisk=True
+            workers.cut_api, "worker cut from the API", _PROXIED, crowd=(1.0, 45), brisk=True
         ),
-        "cut-broker": Scenario(workers.cut_broker, "worker cut from the broker", proxied),
-        "full-disk": Scenario(workers.fill_disk, "spool's disk full", piped),
+        "cut-broker": Scenario(workers.cut_broker, "worker cut from the broker", _PROXIED),
+        "full-disk": Scenario(workers.fill_disk, "spool's disk full"),
     }
+
+
+def tour() -> Scenario:
+    """Return one scenario that breaks one thing after the other in the same installation."""
+    from tests.fault.chaos import broken_brokers, broken_coordinators, broken_databases
+    from tests.fault.chaos import broken_workers as workers
+
+    stops = (
+        broken_coordinators.kill,
+        workers.kill,
+        broken_brokers.flush,
+        workers.cut_broker,
+        broken_databases.restart,
+        workers.fill_disk,
+    )
+
+    def strike(world: World, scale: Scale) -> Broken:
+        all_broken = [stop(world, scale) for stop in stops]
+        whole = Broken(
+            sum(broken.count for broken in all_broken),
+            [measure for broken in all_broken for measure in broken.measures],
+        )
+
+        def afterwards(history: History) -> None:
+            for broken in all_broken:
+                broken.afterwards(history)
+                whole.problems += broken.problems
+
+        whole.afterwards = afterwards
+        return whole
+
+    return Scenario(strike, "one thing after the other", _PROXIED)

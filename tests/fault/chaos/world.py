@@ -84,7 +84,6 @@ class Crew:
     classes: tuple[str, ...] = ("default", "io")
     slots: int = 4
     proxied: bool = False
-    piped: bool = False  # its log goes through a pipe, not to a file
 
 
 CREW = (
@@ -145,10 +144,7 @@ class World:
         return None
 
     def log(self, name: str) -> str:
-        return logs_of(self.processes, f"{name}-log" if self._is_piped(name) else name)
-
-    def _is_piped(self, name: str) -> bool:
-        return any(crew.piped for crew in self.crew if crew.name == name)
+        return logs_of(self.processes, name)
 
     def busy(self, *, running: int = 4, dispatched: int = 0) -> None:
         """Wait until so much is under way."""
@@ -329,8 +325,6 @@ def _start_worker(world: World, crew: Crew, apis: Sequence[str]) -> None:
     argv = [*HEADWAY, "worker", "--team", crew.team, "--slots", str(crew.slots)]
     argv += ["--code", str(CODE)]
     argv += [part for name in crew.classes for part in ("--class", name)]
-    if crew.piped:
-        argv = _piped(world, crew.name, argv)
     env = _environment(
         world,
         HEADWAY_API_URL=",".join(apis),
@@ -343,16 +337,6 @@ def _start_worker(world: World, crew: Crew, apis: Sequence[str]) -> None:
     for secret in ("HEADWAY_DATABASE_URL", "HEADWAY_SECRET_KEY"):
         del env[secret]
     world.services.add(Service(crew.name, argv, env))
-
-
-def _piped(world: World, name: str, argv: Sequence[str]) -> list[str]:
-    """Return a command whose output a process of its own writes to its log."""
-    pipe = world.folder / f"{name}.pipe"
-    os.mkfifo(pipe)
-    # Open for both, so that it does not end with the worker's first process.
-    reader = ["sh", "-c", 'exec cat 0<>"$0"', str(pipe)]
-    world.services.add(Service(f"{name}-log", reader, dict(os.environ)))
-    return ["sh", "-c", 'exec "$@" >"$0" 2>&1', str(pipe), *argv]
 
 
 def _await_workers(world: World) -> None:
