@@ -14,7 +14,7 @@ from tests.fault.checker import History
 
 def flush(world: World, scale: Scale) -> Broken:
     measure = Measure("deleted → all dispatched again", 5.0)
-    times = scale.of(1, 4, 12)
+    times = scale.of(1, 3, 12)
     for _ in range(times):
         _lose(world, measure, world.servers.broker.wipe)
     return Broken(times, [measure])
@@ -28,7 +28,7 @@ def restart(world: World, scale: Scale) -> Broken:
         world.servers.broker.kill()
         world.servers.broker.start()
 
-    times = scale.of(1, 4, 10)
+    times = scale.of(1, 3, 10)
     for _ in range(times):
         _lose(world, measure, kill_and_start)
     return Broken(times, [measure])

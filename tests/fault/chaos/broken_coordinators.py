@@ -12,6 +12,7 @@ from tests.fault.chaos.scenarios import Broken, Scale
 from tests.fault.chaos.world import World
 
 _IN_TRANSACTION_SECONDS = 6.0
+_CALM_SECONDS = 2.0  # of work between two strikes
 _WAITING = """
     SELECT 1 FROM pg_stat_activity
     WHERE application_name = %s AND wait_event_type = 'Lock' AND query ILIKE 'update attempt%%'
@@ -64,6 +65,7 @@ def stop_writing(world: World, scale: Scale) -> Broken:
 def _depose(world: World, measure: Measure, strike: Callable[[str], None]) -> str:
     """Strike the leader once all is at work; return its name once another one has dispatched."""
     _both_up(world)
+    world.hold(_CALM_SECONDS)
     world.busy()
     leader, epoch = world.leader(), world.observer.epoch()
     struck = world.now()

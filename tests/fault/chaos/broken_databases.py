@@ -11,6 +11,7 @@ from tests.fault.chaos.world import World
 from tests.fault.checker import History
 
 _CROWD = 100
+_CALM_SECONDS = 2.0  # of work between two strikes
 
 
 def restart(world: World, scale: Scale) -> Broken:
@@ -18,6 +19,7 @@ def restart(world: World, scale: Scale) -> Broken:
     measure = Measure("back → next dispatch", 10.0)
     times = scale.of(1, 4, 10)
     for _ in range(times):
+        world.hold(_CALM_SECONDS)
         world.busy()
         world.servers.database.kill()
         world.servers.database.start()

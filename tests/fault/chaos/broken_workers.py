@@ -114,7 +114,7 @@ def cut_broker(world: World, scale: Scale) -> Broken:
     spans: list[tuple[datetime, datetime]] = []
     line = world.proxies["red-1"]["broker"]
     modes: list[Callable[[FaultProxy], None]] = [FaultProxy.cut, FaultProxy.blackhole]
-    times = scale.of(1, 4, 10)
+    times = scale.of(1, 2, 10)
     for number in range(times):
         crowd(world, 1)
         world.wait(lambda: _load_of(world, "red-1") >= 3, "work for red-1")
