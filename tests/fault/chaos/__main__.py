@@ -1,6 +1,6 @@
 """Breaks a whole installation in every way, and prints what it cost.
 
-    python -m tests.fault.chaos [SCENARIO…] [--broker redis] [--long | --short] [--keep DIR]
+    python -m tests.fault.chaos [SCENARIO…] [--broker redis|rabbitmq] [--long|--short] [--keep DIR]
 
 Exit status 1 if anything was lost, doubled or stuck, or took three times as long as it should.
 """
@@ -14,8 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.fault.chaos.brokers import NAMES
 from tests.fault.chaos.report import Outcome, details, table
-from tests.fault.chaos.running import BROKERS, run, servers
+from tests.fault.chaos.running import run, servers
 from tests.fault.chaos.scenarios import Scale, scenarios
 
 
@@ -23,7 +24,7 @@ def main() -> int:
     known = scenarios()
     parser = argparse.ArgumentParser(prog="python -m tests.fault.chaos")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(known))
-    parser.add_argument("--broker", choices=sorted(BROKERS), default="redis")
+    parser.add_argument("--broker", choices=NAMES, default="redis")
     parser.add_argument("--long", action="store_true", help="the full figures")
     parser.add_argument("--short", action="store_true", help="as in the tests")
     parser.add_argument("--keep", type=Path, help="leave logs and journals in this folder")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 TEAMS = ("red", "blue")
+CLASSES = ("default", "io")
 MIXED = ("mixed", "chain", "fan", "soft")  # what the steady load takes in turn
 SPREAD_STEPS = 16
 CROWD_STEPS = 10

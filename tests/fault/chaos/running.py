@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.fault.chaos.brokers import broker
 from tests.fault.chaos.report import Outcome
 from tests.fault.chaos.scenarios import Scale, Scenario
 from tests.fault.chaos.world import Servers, World, world
-from tests.servers import postgres, redis
+from tests.servers import postgres
 from tests.servers.waiting import NeverHappenedError
 
-BROKERS = {"redis": redis.restartable}
 _EXPECTED = frozenset({"succeeded", "cancelled"})
 
 
 @contextmanager
-def servers(broker: str) -> Iterator[Servers]:
+def servers(broker_name: str) -> Iterator[Servers]:
     """Give a durable PostgreSQL and a broker, both to be killed."""
-    with postgres.restartable() as database, BROKERS[broker]() as made:
+    with postgres.restartable() as database, broker(broker_name) as made:
         yield Servers(database, made)
 
 

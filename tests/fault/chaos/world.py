@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -19,9 +19,10 @@ from headway_coordinator.embedded import HEADWAY
 from headway_coordinator.raising import make_token
 from headway_coordinator.storage.migrating import upgrade
 from headway_coordinator.storage.opening import open_storage
+from tests.fault.chaos.brokers import Broker
 from tests.fault.chaos.load import FORGED, Load, Vandal
 from tests.fault.chaos.observing import LeaseWatch, Observer
-from tests.fault.chaos.pipelines import definitions
+from tests.fault.chaos.pipelines import CLASSES, definitions
 from tests.fault.chaos.services import Service, Services, logs_of
 from tests.fault.checker import History, Violation, check, read
 from tests.servers import postgres
@@ -36,22 +37,6 @@ CODE = Path(__file__).with_name("code")
 COORDINATORS = ("one", "two")
 _SECRET_KEY = "a key that only chaos uses, and a canary"
 _READY_SECONDS = 60.0
-
-
-class Broker(Protocol):
-    """A broker of our own, whose port stays the same. Another kind need only do the same."""
-
-    @property
-    def url(self) -> str: ...
-
-    def kill(self) -> None:
-        """Kill it, and let it lose what it held."""
-
-    def start(self) -> None:
-        """Start it again, empty; does nothing while it runs."""
-
-    def wipe(self) -> None:
-        """Delete all that it holds, while it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +66,7 @@ class Crew:
 
     name: str
     team: str
-    classes: tuple[str, ...] = ("default", "io")
+    classes: tuple[str, ...] = CLASSES
     slots: int = 4
     proxied: bool = False
 
