@@ -7,11 +7,12 @@ there is no process left to find, and the leases run out.
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import threading
 from pathlib import Path
+
+import orjson
 
 from headway.crash_points import crash_point
 
@@ -96,7 +97,7 @@ class Journal:
 
     def _note(self, index: int, record: Record) -> None:
         """Write a record; it counts only once its first byte says so."""
-        data = json.dumps(record).encode()
+        data = orjson.dumps(record)
         assert len(data) < _RECORD_BYTES
         at = index * _RECORD_BYTES
         self._records[at] = _FREE
@@ -116,7 +117,7 @@ def _read(path: Path) -> list[Record]:
     for at in range(0, len(data) - _RECORD_BYTES + 1, _RECORD_BYTES):
         if data[at] == _USED:
             try:
-                records.append(json.loads(data[at + 1 : at + _RECORD_BYTES].rstrip(b"\0")))
+                records.append(orjson.loads(data[at + 1 : at + _RECORD_BYTES].rstrip(b"\0")))
             except ValueError:
                 continue  # torn by the crash of the machine
     return records

@@ -54,6 +54,8 @@ class AttemptLog:
             self.pending += data
             self._tail = (self._tail + data[-_TAIL_BYTES:])[-_TAIL_BYTES:]
             self.total += len(data)
+            if not self._shipper.buffered:
+                self._shipper.changed.notify_all()  # it sleeps until there is something
             self._shipper.buffered += len(data)
 
     def is_full(self) -> bool:
@@ -117,6 +119,7 @@ class LogShipper:
         failures = 0
         while True:
             with self.changed:
+                self.changed.wait_for(lambda: self.buffered or self._hurry or self._stopping)
                 self.changed.wait_for(lambda: self._hurry or self._stopping, _INTERVAL_SECONDS)
                 if self._stopping:
                     return

@@ -7,13 +7,13 @@ knows them by attempt. A torn last line was never promised to anybody and is ski
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
 import structlog
 
 from headway.crash_points import crash_point
@@ -36,16 +36,14 @@ class Entry:
     sealed: Sealed
 
     def line(self) -> bytes:
-        return (
-            json.dumps(
-                {
-                    "attempt": self.attempt,
-                    "fence": self.fence,
-                    "body": self.sealed.body,
-                    "mac": self.sealed.mac,
-                }
-            ).encode()
-            + b"\n"
+        return orjson.dumps(
+            {
+                "attempt": self.attempt,
+                "fence": self.fence,
+                "body": self.sealed.body,
+                "mac": self.sealed.mac,
+            },
+            option=orjson.OPT_APPEND_NEWLINE,
         )
 
 
@@ -225,7 +223,7 @@ def ensure_room(spool: Spool) -> None:
 
 def _parsed(line: bytes) -> Entry | None:
     try:
-        value = json.loads(line)
+        value = orjson.loads(line)
         sealed = Sealed(body=value["body"], mac=value["mac"])
         return Entry(value["attempt"], value["fence"], sealed)
     except (ValueError, KeyError, TypeError):

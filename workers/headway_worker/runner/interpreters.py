@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from headway.clock import Clock
 from headway_worker.runner.process import READ_BYTES, Process, Sink
 from headway_worker.runner.spawner import Spawner
@@ -53,7 +55,7 @@ class Interpreter:
         on_deadline: Callable[[], None] | None = None,
     ) -> dict[str, Any] | None:
         """Return the reply; None if the interpreter ended before it gave one."""
-        payload = json.dumps(request).encode()
+        payload = _encoded(request)
         self.is_spent = True  # until a whole reply shows that it can serve again
         try:
             self._talk.sendall(_FRAME.pack(len(payload)) + payload)
@@ -67,7 +69,8 @@ class Interpreter:
                 pump(sink, deadline=deadline, on_deadline=on_deadline)
                 break
             reply = _reply(heard)
-        self.process.copy_waiting(sink)
+        if reply is None or self.process.may_hold_output:
+            self.process.copy_waiting(sink)
         self.is_spent = reply is None or not reply.keys().isdisjoint(_SPENT)
         return reply
 
@@ -98,6 +101,13 @@ def _reply(heard: bytearray) -> dict[str, Any] | None:
         return reply
     message = "its code has written to descriptor 3, by which the interpreter answers"
     return {"error": {"code": "bad_answer", "message": message}, "left": True}
+
+
+def _encoded(request: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(request)
+    except TypeError:  # a number of more than 64 bits
+        return json.dumps(request).encode()
 
 
 class Interpreters:

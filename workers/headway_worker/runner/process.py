@@ -69,6 +69,7 @@ class Process:
         self._heard = b""
         self._failed: str | None = None
         self._overdue_at: float | None = None
+        self.may_hold_output = True
         self.exit: Exit | None = None
         self.identity: tuple[int, str] | None = None
         self.on_started: Callable[[int, str], None] | None = None
@@ -114,6 +115,9 @@ class Process:
                 os.close(self.output)
                 self.output = -1
             if talk and self.talk is not None and self.talk.fileno() in ready:
+                # Output was asked about after the message, and what comes before a message is in
+                # the pipe by then: if it was not ready there is none.
+                self.may_hold_output = not reading or self.output in ready
                 return True
             if self._control.fileno() in ready:
                 self._listen()
