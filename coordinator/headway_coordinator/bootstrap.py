@@ -154,7 +154,12 @@ class Engine:
         self._runner.start(self._api_watch)
         self._runner.start(self.leadership)
         leads = self.leadership.hold
-        counting = Counting(self.storage.queries, lambda: leads() is not None, self.metrics.states)
+        counting = Counting(
+            self.storage.queries,
+            lambda: leads() is not None,
+            self.metrics.states,
+            self.advancer.has_open_runs,
+        )
         self._runner.start(counting)
         leading = Runner(self.metrics.failed)
         leading.start(self.loop)

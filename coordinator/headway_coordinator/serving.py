@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import signal
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -24,6 +27,28 @@ from headway_coordinator.storage.opening import open_storage
 log = structlog.get_logger("headway.api")
 
 _GRACE_S = 10
+_TICK_S = 1.0  # how exact the Date header is
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn's own looks ten times a second whether it is to end; this one is woken for it."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def main_loop(self) -> None:
+        """Keep the time in the answers' headers until a signal comes."""
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), _TICK_S)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._told.set)
 
 
 def serve(settings: CoordinatorSettings) -> int:
@@ -64,7 +89,7 @@ def serve(settings: CoordinatorSettings) -> int:
         timeout_graceful_shutdown=_GRACE_S,
         server_header=False,
     )
-    server = uvicorn.Server(config)
+    server = QuietServer(config)
     listener, metrics_port = metrics.serve(settings.api_metrics_listen)
     log.info("settings", **settings.redacted())
     log.info("api_started", pid=os.getpid(), listen=settings.listen, metrics_port=metrics_port)

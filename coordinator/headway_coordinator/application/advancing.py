@@ -123,6 +123,10 @@ class Advancer:
     def open_runs(self) -> int:
         return len(self._memory.runs)
 
+    def has_open_runs(self) -> bool:
+        """Say whether some run is not terminal, also one that is set aside."""
+        return bool(self._memory.runs or self._memory.quarantined)
+
     def advance(self, lease: Lease, incoming: Sequence[Incoming], *, inbox: bool) -> Report:
         """Take `incoming`, what is due, and (with `inbox`) the inbox; write it and publish.
 

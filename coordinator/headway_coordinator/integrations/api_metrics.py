@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, start_http_server
+from prometheus_client import CollectorRegistry, Counter
 
 from headway.errors import UnavailableError
+from headway_coordinator.integrations.listening import serve_registry
 
 
 class ApiMetrics:
@@ -32,7 +33,7 @@ class ApiMetrics:
         """
         host, _, port = listen.rpartition(":")
         try:
-            server, _thread = start_http_server(int(port), host or "127.0.0.1", self.registry)
+            server = serve_registry(self.registry, host or "127.0.0.1", int(port))
         except (OSError, ValueError) as error:
             raise UnavailableError(
                 "address_in_use",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from headway.errors import UnavailableError
 from headway_coordinator.application.report import Report
 from headway_coordinator.application.sweeping import SweepReport
+from headway_coordinator.integrations.listening import serve_registry
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400)
@@ -126,12 +126,11 @@ class EngineMetrics:
         """
         host, _, port = listen.rpartition(":")
         try:
-            server, _thread = start_http_server(int(port), host or "127.0.0.1", self.registry)
+            server = serve_registry(self.registry, host or "127.0.0.1", int(port))
         except (OSError, ValueError) as error:
             raise UnavailableError(
                 "address_in_use",
                 f"cannot listen for metrics on {listen}: {error}",
                 "set HEADWAY_METRICS_LISTEN to a free address",
             ) from error
-        found: Any = server
-        return found, int(found.server_port)
+        return server, server.server_port

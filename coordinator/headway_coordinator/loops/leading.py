@@ -20,6 +20,9 @@ from headway_coordinator.loops.mailbox import Mailbox
 log = structlog.get_logger("headway.leading")
 
 _POLL_S = 1.0
+# With nothing open there is nothing to sweep, and only a new run can come, whose nudge was lost.
+_IDLE_POLL_S = 2.0
+_IDLE_SWEEP_S = 30.0
 # With many attempts in flight more completions are under way: a transaction costs the same for
 # ten as for one. A chain, one step after the other, never waits.
 _FEW = 3
@@ -133,7 +136,7 @@ class LeadLoop:
     def _lead(self, lease: Lease) -> None:
         incoming, nudged = self._mailbox.take(BATCH_LIMIT, self._wait())
         now = self._clock.monotonic()
-        inbox = nudged or now - self._polled >= _POLL_S
+        inbox = nudged or now >= self._poll_at()
         if inbox:
             self._polled = now
         try:
@@ -141,7 +144,7 @@ class LeadLoop:
         except StorageUnavailable:
             self._mailbox.put_back(incoming)
             raise
-        if now - self._swept >= _POLL_S:
+        if now >= self._sweep_at():
             self._swept = now
             self._sweep(lease)
 
@@ -173,8 +176,14 @@ class LeadLoop:
     def _wait(self) -> float:
         """Return how many seconds there is nothing to do unless something arrives."""
         now = self._clock.monotonic()
-        wait = max(0.0, min(self._polled, self._swept) + _POLL_S - now)
+        wait = max(0.0, min(self._poll_at(), self._sweep_at()) - now)
         due = self._advancer.wakes_at()
         if due is not None:
             wait = min(wait, max(0.0, (due - self._advancer.now()).total_seconds()))
-        return min(wait, _POLL_S)
+        return min(wait, _IDLE_POLL_S)
+
+    def _poll_at(self) -> float:
+        return self._polled + (_POLL_S if self._advancer.has_open_runs() else _IDLE_POLL_S)
+
+    def _sweep_at(self) -> float:
+        return self._swept + (_POLL_S if self._advancer.has_open_runs() else _IDLE_SWEEP_S)
