@@ -12,6 +12,7 @@ import redis
 from headway.clock import SystemClock
 from headway_coordinator.embedded import HEADWAY
 from headway_coordinator.examination import examine_broker, examine_database
+from tests.integration.brokers import Broker
 from tests.integration.cluster import Cluster
 from tests.servers.sources import free_port
 from tests.servers.waiting import wait_until
@@ -24,6 +25,12 @@ owner: a@example.com
 steps:
   alone: {run: echo nobody is here, class: gpu}
 """
+
+
+@pytest.fixture
+def broker(redis_database: str) -> Broker:
+    """Redis alone: these checks are of its settings."""
+    return Broker(redis_database)
 
 
 class Doctor:

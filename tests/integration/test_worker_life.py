@@ -450,6 +450,7 @@ def _cut(client: redis.Redis, address: str) -> bool:
     return True
 
 
+@pytest.mark.parametrize("broker", ["redis"], indirect=True)
 def test_a_cut_broker_connection_costs_no_step_and_doubles_none(site: Site, events: Events) -> None:
     worker = site.worker(slots=1)
     count, gate = site.folder / "count", site.folder / "gate"

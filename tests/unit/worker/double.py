@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from headway.errors import ForbiddenError
 from headway.protocol.messages import (
     ArtifactRef,
     ClaimAnswer,
@@ -118,6 +120,10 @@ class Double:
         return completion.attempt
 
     def register(self, message: Register) -> Message:
+        if message.team not in (None, self.team):
+            raise ForbiddenError(
+                "wrong_team", f"the token is of team {self.team}, not {message.team}"
+            )
         self.boots.append(message)
         return Registered(
             team=self.team,
@@ -225,10 +231,12 @@ class _Handler(BaseHTTPRequestHandler):
         with self.double.lock:
             if self.double.down:
                 return self._send(503, b'{"code": "down", "detail": "as the test wants"}')
-            answer = use()
+            try:
+                answer = use()
+            except ForbiddenError as error:
+                told = {"code": error.code, "detail": error.message}
+                return self._send(403, json.dumps(told).encode())
             self.double.lock.notify_all()
-        import json
-
         body = answer.model_dump_json() if isinstance(answer, Message) else json.dumps(answer)
         return self._send(200, body.encode())
 
