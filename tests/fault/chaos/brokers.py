@@ -11,6 +11,8 @@ from tests.fault.chaos.pipelines import CLASSES, TEAMS
 from tests.servers import rabbitmq, redis
 from tests.servers.sources import missing, temporary_folder
 
+HOLDERS = ("engine-one", "engine-two")  # each engine has a canary of its own on RabbitMQ
+
 
 class Broker(Protocol):
     """A broker of our own. Another kind need only do the same."""
@@ -53,7 +55,7 @@ class Rabbit:
 
         steps = [step_queue(team, name) for team in TEAMS for name in CLASSES]
         with Connection(self.url, connect_timeout=5) as connection:
-            for queue in (*steps, EVENTS, CANARY):
+            for queue in (*steps, EVENTS, *(f"{CANARY}.{holder}" for holder in HOLDERS)):
                 connection.default_channel.queue_delete(queue)
 
 

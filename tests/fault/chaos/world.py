@@ -19,7 +19,7 @@ from headway_coordinator.embedded import HEADWAY
 from headway_coordinator.raising import make_token
 from headway_coordinator.storage.migrating import upgrade
 from headway_coordinator.storage.opening import open_storage
-from tests.fault.chaos.brokers import Broker
+from tests.fault.chaos.brokers import HOLDERS, Broker
 from tests.fault.chaos.load import FORGED, Load, Vandal
 from tests.fault.chaos.observing import LeaseWatch, Observer
 from tests.fault.chaos.pipelines import CLASSES, definitions
@@ -34,7 +34,7 @@ from tests.servers.waiting import NeverHappenedError, wait_until
 Answer = TypeVar("Answer")
 
 CODE = Path(__file__).with_name("code")
-COORDINATORS = ("one", "two")
+COORDINATORS = tuple(holder.removeprefix("engine-") for holder in HOLDERS)
 _SECRET_KEY = "a key that only chaos uses, and a canary"
 _READY_SECONDS = 60.0
 
