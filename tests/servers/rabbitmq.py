@@ -33,7 +33,8 @@ HINT = "set TEST_RABBITMQ_URL, start Docker, or install rabbitmq-server"
 _IMAGE = "rabbitmq:4-management"
 # The wrapper on the PATH changes to a user of its own, which may not look into our folders.
 _PROGRAMS = Path("/usr/lib/rabbitmq/bin")
-_HOSTS = 40
+_HOSTS = 4
+_SPARE_HOSTS = 120  # more than the tests of one pytest process that ask for one
 _CONFIGURATION = {
     "loopback_users": "none",
     "vm_memory_high_watermark.absolute": "512MB",
@@ -76,7 +77,7 @@ def rabbitmq() -> Iterator[Broker]:
             yield server
     elif installed():
         with temporary_folder("rabbitmq") as folder:
-            node = Node(folder)
+            node = Node(folder, host_count=_SPARE_HOSTS)
             try:
                 node.start()
                 yield Broker(node.url, f"rabbitmq-server ({_PROGRAMS})", spare=node.hosts())
@@ -99,6 +100,7 @@ class Node:
     settings: Mapping[str, str] | None = None
     # What the configuration file cannot say, as arguments of the Erlang machine.
     arguments: str = ""
+    host_count: int = _HOSTS
 
     def __post_init__(self) -> None:
         self._port, self._distribution, self._names = free_port(), free_port(), free_port()
@@ -113,7 +115,7 @@ class Node:
 
     def hosts(self) -> list[str]:
         """Return the names of its virtual hosts."""
-        return [f"host{number}" for number in range(_HOSTS)]
+        return [f"host{number}" for number in range(self.host_count)]
 
     def start(self) -> None:
         """Start the node, on the data it had, and wait until it takes connections."""
