@@ -20,6 +20,7 @@ from headway_coordinator.bench.headway_side import HeadwaySide
 
 _SETTLE_S = 65.0  # warm interpreters leave after a minute
 _WATCH_S = 60.0
+_LOOK_S = 0.5
 _RUNS, _STEPS = 1000, 100
 # What the processes call themselves to the database.
 _SENDERS = {"headway": "engine", "headway-api": "api"}
@@ -75,21 +76,49 @@ def _open_case(runs: int) -> Case:
 
 def _watch(pids: Mapping[str, int], statements: Statements, seconds: float) -> dict[str, Idle]:
     statements.start()
-    before = {part: wakeups(pid) for part, pid in pids.items()}
+    woken = {part: Wakeups(pid) for part, pid in pids.items()}
     started = time.monotonic()
-    time.sleep(seconds)
-    passed = time.monotonic() - started
-    after = {part: wakeups(pid) for part, pid in pids.items()}
+    while (passed := time.monotonic() - started) < seconds:
+        time.sleep(min(_LOOK_S, seconds - passed))
+        for each in woken.values():
+            each.look()
     queries, transactions = statements.stop()
     return {
         part: Idle(
             resident_bytes(pid),
-            (after[part] - before[part]) / passed,
+            woken[part].count / passed,
             queries[part] / passed,
             transactions[part] / passed,
         )
         for part, pid in pids.items()
     }
+
+
+class Wakeups:
+    """How often the threads of a process have gone to sleep, and so been woken, since the start.
+
+    Looked at again and again, thread by thread: one that ends takes its own count with it.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._tasks = Path(f"/proc/{pid}/task")
+        self._seen = self._switches()
+        self.count = 0
+
+    def look(self) -> None:
+        """Add what has happened since the last look."""
+        found = self._switches()
+        self.count += sum(n - self._seen.get(thread, 0) for thread, n in found.items())
+        self._seen = found
+
+    def _switches(self) -> dict[str, int]:
+        found = {}
+        for task in self._tasks.iterdir():
+            try:
+                found[task.name] = _switches(task / "status")
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it has just ended
+        return found
 
 
 class Statements:
@@ -138,11 +167,6 @@ def resident_bytes(pid: int) -> int:
     """Return how much of the machine's memory the process holds."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * 4096
-
-
-def wakeups(pid: int) -> int:
-    """Return how often the process's threads have gone to sleep, and so been woken."""
-    return sum(_switches(path) for path in Path(f"/proc/{pid}/task").glob("*/status"))
 
 
 def _switches(status: Path) -> int:
