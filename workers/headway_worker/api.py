@@ -11,10 +11,12 @@ import http.client
 import json
 import socket
 import ssl
+import struct
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from headway.errors import ConflictError, ForbiddenError, HeadwayError, UnavailableError
@@ -96,7 +98,7 @@ class Api:
     ) -> Iterator[http.client.HTTPResponse]:
         """Give the answer to a request whose body cannot be sent twice."""
         address = self._addresses[self._preferred]
-        connection: http.client.HTTPConnection | None = None
+        connection: _Joining | None = None
         try:
             connection = address.connect()
             connection.request(
@@ -118,6 +120,45 @@ class Api:
                 connection.close()
 
 
+class _Joining(http.client.HTTPConnection):
+    """A connection that can send head and body in one write: each costs the others their turn."""
+
+    _held: list[bytes] | None = None
+
+    @contextmanager
+    def in_one_write(self) -> Iterator[None]:
+        """Hold what is sent within, and send it as one."""
+        self._held = []
+        try:
+            yield
+            data = b"".join(self._held)
+        finally:
+            self._held = None
+        self.send(data)
+
+    def send(self, data: Any) -> None:
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held.append(bytes(data))
+
+
+class _Connection(_Joining):
+    pass
+
+
+class _SecureConnection(_Joining, http.client.HTTPSConnection):
+    pass
+
+
+def _let_the_kernel_time(connection: socket.socket, seconds: float) -> None:
+    """Let each send and receive fail after so long, without Python's own poll before each."""
+    limit = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+    connection.settimeout(None)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
 class _Address:
     """One address of the API and the connections kept to it."""
 
@@ -134,35 +175,38 @@ class _Address:
         self._port = parts.port or (443 if self._secure else 80)
         self._timeout = timeout
         self._lock = threading.Lock()
-        self._kept: list[http.client.HTTPConnection] = []
+        self._kept: list[_Joining] = []
         self.path = parts.path.rstrip("/") + _BASE
 
     def exchange(self, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         """Return the answer's body. Raises as `Api.post`."""
+        give_up = time.monotonic() + self._timeout
         while True:
             with self._lock:
                 kept = self._kept.pop() if self._kept else None
             try:
                 return self._exchange(kept or self.connect(), path, body, headers)
-            except TimeoutError as error:
-                raise _unreachable(error) from error
             except _BROKEN as error:
-                if kept is None:
+                # The kernel's time-outs look like a connection that was closed.
+                if kept is None or time.monotonic() >= give_up:
                     raise _unreachable(error) from error
 
-    def connect(self) -> http.client.HTTPConnection:
+    def connect(self) -> _Joining:
         """Return a new connection. Raises OSError."""
-        connection: http.client.HTTPConnection
+        connection: _Joining
         if self._secure is not None:
-            connection = http.client.HTTPSConnection(
+            connection = _SecureConnection(
                 self._host, self._port, timeout=self._timeout, context=self._secure
             )
         else:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+            connection = _Connection(self._host, self._port, timeout=self._timeout)
         connection.timeout = min(_CONNECT_SECONDS, self._timeout)
         connection.connect()
-        connection.sock.settimeout(self._timeout)
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._secure is not None:
+            connection.sock.settimeout(self._timeout)
+        else:
+            _let_the_kernel_time(connection.sock, self._timeout)
         return connection
 
     def close(self) -> None:
@@ -173,13 +217,14 @@ class _Address:
 
     def _exchange(
         self,
-        connection: http.client.HTTPConnection,
+        connection: _Joining,
         path: str,
         body: bytes,
         headers: Mapping[str, str],
     ) -> bytes:
         try:
-            connection.request("POST", self.path + path, body, dict(headers))
+            with connection.in_one_write():
+                connection.request("POST", self.path + path, body, dict(headers))
             response = connection.getresponse()
             answer = response.read()
         except BaseException:
@@ -190,9 +235,7 @@ class _Address:
             raise _refusal(response.status, answer)
         return answer
 
-    def _keep(
-        self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse
-    ) -> None:
+    def _keep(self, connection: _Joining, response: http.client.HTTPResponse) -> None:
         with self._lock:
             if not response.will_close and len(self._kept) < _KEPT:
                 self._kept.append(connection)

@@ -27,9 +27,17 @@ class Batcher(Generic[T, R]):
     With nobody waiting an item is sent at once, by its own thread: no hand-over, no timer.
     """
 
-    def __init__(self, send: Callable[[Sequence[T]], Sequence[R]], *, most: int = 1000) -> None:
+    def __init__(
+        self,
+        send: Callable[[Sequence[T]], Sequence[R]],
+        *,
+        most: int = 1000,
+        gather: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`gather` is called before each send: it may wait a moment for more to come."""
         self._send = send
         self._most = most
+        self._gather = gather
         self._lock = threading.Lock()
         self._waiting: list[_Ticket[T, R]] = []
         self._busy = False
@@ -59,6 +67,7 @@ class Batcher(Generic[T, R]):
             return len(self._waiting)
 
     def _lead(self) -> None:
+        self._gather()
         with self._lock:
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
         try:

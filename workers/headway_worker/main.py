@@ -194,7 +194,7 @@ class Worker:
             clock,
             # A whole heartbeat must have had the chance to acknowledge what the broker carried.
             patience=timedelta(seconds=max(3.0, interval + 0.5)),
-            in_hand=lambda: self._roster.slots - self._roster.free(),
+            in_hand=self._in_hand,
         )
         self._logs = LogShipper(self._api(), identity)
         self._heart = Heart(
@@ -252,6 +252,7 @@ class Worker:
             self._clock,
             patience=timedelta(seconds=lease / 3),
             stopping=self._ending,
+            in_hand=self._in_hand,
         )
         return Ports(
             claims=claims,
@@ -268,6 +269,9 @@ class Worker:
             base_env=self._base_env,
             code=self._settings.code,
         )
+
+    def _in_hand(self) -> int:
+        return self._roster.slots - self._roster.free()
 
     def _figures(self) -> Figures:
         left = self._heart.lease.trusted_until - self._clock.monotonic()

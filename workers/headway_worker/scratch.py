@@ -9,22 +9,28 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _MODE = 0o700
+_SETTLED_NS = 50_000_000  # far longer than a tick of the clock that file times are read from
 
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """`work` is `$HEADWAY_WORKDIR`; output and inputs lie beside it, where no pattern looks."""
+    """`work` is `$HEADWAY_WORKDIR`; output and inputs lie beside it, where no pattern looks.
+
+    `stamps` tell whether the folders were changed since they were given out; none: look into them.
+    """
 
     root: Path
     work: Path
     output: Path
     inputs: Path
+    stamps: tuple[tuple[int, ...], ...] = ()
 
 
 class ScratchFolders:
@@ -48,14 +54,21 @@ class ScratchFolders:
         with self._lock:
             found = self._clean.pop() if self._clean else None
         scratch = found or self._make()
+        if not scratch.stamps:
+            scratch = _stamped(scratch)
         try:
             yield scratch
         finally:
-            if _is_untouched(scratch):
-                with self._lock:
-                    self._clean.append(scratch)
+            if scratch.stamps and _has_stamps(scratch):
+                self._keep(scratch)
+            elif _is_untouched(scratch):
+                self._keep(replace(scratch, stamps=()))
             else:
                 delete(scratch.root)
+
+    def _keep(self, scratch: Scratch) -> None:
+        with self._lock:
+            self._clean.append(scratch)
 
     def _make(self) -> Scratch:
         with self._lock:
@@ -65,6 +78,33 @@ class ScratchFolders:
         scratch = Scratch(root, root / "work", root / "output", root / "inputs")
         scratch.work.mkdir(mode=_MODE)
         return scratch
+
+
+def _stamped(scratch: Scratch) -> Scratch:
+    """Return the empty folder with what tells whether anything was made in it.
+
+    A change within the clock tick of the one before leaves the same time, so what changed just now
+    has no stamps yet.
+    """
+    stamps = _stamps(scratch)
+    youngest = max(stamp[-1] for stamp in stamps)
+    return replace(scratch, stamps=stamps if time.time_ns() - youngest > _SETTLED_NS else ())
+
+
+def _has_stamps(scratch: Scratch) -> bool:
+    """Say whether the folders are as they were: cheaper than to look into them."""
+    try:
+        return _stamps(scratch) == scratch.stamps
+    except OSError:
+        return False
+
+
+def _stamps(scratch: Scratch) -> tuple[tuple[int, ...], ...]:
+    """Return what identifies both folders, and when each was last changed, which nobody can set."""
+    return tuple(
+        (found.st_ino, found.st_mode, found.st_uid, found.st_ctime_ns)
+        for found in map(os.lstat, (scratch.root, scratch.work))
+    )
 
 
 def _is_untouched(scratch: Scratch) -> bool:

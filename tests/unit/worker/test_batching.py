@@ -76,3 +76,27 @@ def test_many_threads_all_get_their_own_result() -> None:
     batcher: Batcher[int, int] = Batcher(lambda items: [item + 1 for item in items])
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(batcher.submit, range(2000))) == list(range(1, 2001))
+
+
+def test_what_arrives_while_a_send_gathers_goes_with_it() -> None:
+    gathering, go_on = threading.Event(), threading.Event()
+    batches: list[list[int]] = []
+
+    def gather() -> None:
+        gathering.set()
+        assert go_on.wait(10)
+
+    def send(items: Sequence[int]) -> list[int]:
+        batches.append(list(items))
+        return list(items)
+
+    batcher = Batcher(send, gather=gather)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(batcher.submit, 1)
+        assert gathering.wait(10)
+        second = pool.submit(batcher.submit, 2)
+        while batcher.waiting() < 2:
+            pass
+        go_on.set()
+        assert (first.result(10), second.result(10)) == (1, 2)
+    assert batches == [[1, 2]]
