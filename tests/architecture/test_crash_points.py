@@ -41,6 +41,8 @@ EXEMPT = {
     "coordinator/headway_coordinator/storage/migrations/": "run by `headway db upgrade` alone",
     "coordinator/headway_coordinator/storage/migrating.py": "run by `headway db upgrade` alone",
     "coordinator/headway_coordinator/storage/database.py": "what the others commit through",
+    "coordinator/headway_coordinator/storage/postgresql.py": "the same on PostgreSQL",
+    "coordinator/headway_coordinator/storage/sqlite.py": "the same on SQLite",
     "coordinator/headway_coordinator/broker/inspecting.py": "publishes to nobody, to look at it",
     "coordinator/headway_coordinator/broker/senders.py": "what publisher.send goes through",
     "common/headway/rabbitmq.py": "what publisher.send and completions.publish go through",
@@ -48,9 +50,10 @@ EXEMPT = {
     "workers/headway_worker/voice.py": "a worker's talk with itself; nothing rests on it",
 }
 
-TRANSACTIONS = {"transaction", "prompt"}
+ATOMIC = {"transaction", "writing"}
 EFFECTS = {
-    *TRANSACTIONS,
+    *ATOMIC,
+    "prompt",
     *("fdatasync", "fsync"),
     *("ack", "ack_log_error", "reject_log_error", "requeue"),
     *("lpush", "rpush", "publish", "basic_publish", "apply_async", "send_task"),
@@ -133,6 +136,7 @@ def test_the_page_and_the_registry_agree() -> None:
     [
         "def put(self):\n    with self._database.prompt() as c:\n        c.execute(x)",
         "def put(self):\n    with database.transaction() as c:\n        write(c)",
+        "def put(self):\n    with database.writing() as line:\n        write(line)",
         "def put(self):\n    connection.commit()",
         "def sync(fd):\n    os.fdatasync(fd)",
         "def take(self, message):\n    message.ack()",
@@ -215,7 +219,7 @@ def unsealed(module: ast.Module) -> Iterator[tuple[str, int]]:
     pointed = {each.name for each in known if each.points}
     for function in known:
         for node in ast.walk(function.node):
-            if isinstance(node, ast.With) and opens(node, "transaction") and not function.block:
+            if isinstance(node, ast.With) and opens(node, ATOMIC) and not function.block:
                 last = node.body[-1]
                 value = last.value if isinstance(last, ast.Return | ast.Expr) else None
                 if not isinstance(value, ast.Call) or name_of(value.func) not in pointed:
@@ -271,9 +275,9 @@ def is_effect(attribute: ast.Attribute) -> bool:
     return attribute.attr in EFFECTS and owner not in PORTS_CALLED
 
 
-def opens(node: ast.With, name: str) -> bool:
+def opens(node: ast.With, names: set[str]) -> bool:
     calls = [item.context_expr for item in node.items]
-    return any(isinstance(call, ast.Call) and name_of(call.func) == name for call in calls)
+    return any(isinstance(call, ast.Call) and name_of(call.func) in names for call in calls)
 
 
 def name_of(node: ast.expr) -> str:

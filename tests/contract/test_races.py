@@ -124,6 +124,7 @@ def waits_for(world: World, url: str, call: Callable[[], T], inside: Callable[[A
         future: Future[T]
         with world.storage.advancing(world.lease) as tx:
             inside(tx)
+            assert tx.now  # what was sent has been done
             future = pool.submit(call)
             wait_until_somebody_waits(url)
             assert not future.done()

@@ -295,8 +295,9 @@ class Advancer:
         if not batch.has_writes():
             return []
         with self._storage.advancing(lease) as transaction:
+            withdrawn = self._rows(transaction, batch)
             self._set_clock(transaction.now)
-            return self._rows(transaction, batch)
+            return withdrawn
 
     def _rows(self, transaction: Advancing, batch: Batch) -> list[Incoming]:
         transaction.create_runs(batch.created())

@@ -111,10 +111,14 @@ class Advancing(Protocol):
     """An open transaction that holds the lease row FOR KEY SHARE; commits when its block ends.
 
     A wrong row count anywhere raises PreconditionFailed. All methods take whole batches and cost
-    a bounded number of statements, however long the batch is.
+    a bounded number of statements, however long the batch is. They need not wait for what they
+    send: whatever is found wrong, a lost lease before all else, is raised by the next method that
+    returns something, or at the end of the block. Nothing is committed before that.
     """
 
-    now: datetime
+    @property
+    def now(self) -> datetime:
+        """The database's time when the transaction began; waits for everything sent so far."""
 
     def create_runs(self, states: Sequence[RunState]) -> None:
         """Insert runs and their steps as the states say."""

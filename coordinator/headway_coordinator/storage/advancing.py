@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Text, bindparam, select, update
+from sqlalchemy import BigInteger, Text, bindparam, select, update
 
 from headway.crash_points import crash_block, crash_point
 from headway_coordinator.application.ports import AuditEntry, Lease, LeaseLost, Withdrawal
@@ -24,15 +25,14 @@ from headway_coordinator.engine.model import (
 )
 from headway_coordinator.storage import schema
 from headway_coordinator.storage.attempt_writes import AttemptWrites
-from headway_coordinator.storage.columns import Moment
-from headway_coordinator.storage.counting import expect
 from headway_coordinator.storage.database import Database, moment_of
 from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.leasing import held_by_parameters, held_parameters
+from headway_coordinator.storage.lines import Answer, Line, expecting
 from headway_coordinator.storage.rows import insert_all, types_of
 from headway_coordinator.storage.run_writes import RunWrites
 
-_AUDITED = ("at", "epoch", "holder", "actor", "team", "run", "transitions")
+_AUDITED = ("actor", "team", "run", "transitions")
 
 
 class AdvancingStatements:
@@ -44,21 +44,31 @@ class AdvancingStatements:
         self.attempts = AttemptWrites(database)
         self.applied = database.rows(id=BigInteger(), result=Text())
         inbox = schema.inbox
-        self.mark_applied = (
+        self.mark_applied = database.prepared(
             update(inbox)
             .where(inbox.c.id == self.applied.c.id, inbox.c.applied_at.is_(None))
-            .values(applied_at=bindparam("transaction_now", type_=Moment()))
-            .values(result=self.applied.c.result)
+            .values(applied_at=database.transaction_now, result=self.applied.c.result)
         )
-
-        self._hold = (
-            select(database.now)
+        self.hold = database.prepared(
+            select(database.transaction_now)
             .select_from(schema.lease)
             .where(held_by_parameters())
             .with_for_update(read=True, key_share=True)
         )
         self.audited = database.rows(**types_of(schema.audit, _AUDITED))
-        self.insert_audit = insert_all(schema.audit, _AUDITED, self.audited)
+        by: dict[str, Any] = {
+            "at": database.transaction_now,
+            "epoch": bindparam("by_epoch", type_=BigInteger()),
+            "holder": bindparam("by_holder", type_=Text()),
+        }
+        self.insert_audit = database.prepared(
+            insert_all(schema.audit, _AUDITED, self.audited, **by)
+        )
+        self.quarantine = database.prepared(
+            update(schema.run)
+            .where(schema.run.c.id == bindparam("of_run"), schema.RUN_OPEN)
+            .values(quarantine=bindparam("why"))
+        )
 
     @crash_block("storage.advancing")
     @contextmanager
@@ -68,73 +78,77 @@ class AdvancingStatements:
         Raises:
             LeaseLost: the row is not this hold's any more.
         """
-        with self.database.transaction() as connection:
-            row = connection.execute(self._hold, held_parameters(lease)).one_or_none()
-            if row is None:
-                raise LeaseLost(
-                    f"{lease.holder} no longer holds {lease.name} in epoch {lease.epoch}"
-                )
-            yield OpenAdvancing(self, connection, lease, moment_of(row[0]))
+        with self.database.writing() as line:
+            yield OpenAdvancing(self, line, lease)
 
 
 class OpenAdvancing:
     """Implements `Advancing` on an open connection."""
 
-    def __init__(
-        self, statements: AdvancingStatements, connection: Connection, lease: Lease, now: datetime
-    ) -> None:
+    def __init__(self, statements: AdvancingStatements, line: Line, lease: Lease) -> None:
         self._statements = statements
-        self._connection = connection
+        self._line = line
         self._lease = lease
-        self.now = now
+        self._now: datetime | None = None
+        line.send(statements.hold, held_parameters(lease), self._held)
+
+    def _held(self, answer: Answer) -> None:
+        if not answer.rows:
+            raise LeaseLost(
+                f"{self._lease.holder} no longer holds {self._lease.name}"
+                f" in epoch {self._lease.epoch}"
+            )
+        self._now = answer.rows[0][0]
+
+    @property
+    def now(self) -> datetime:
+        self._line.settle()
+        return moment_of(self._now)
 
     def create_runs(self, states: Sequence[RunState]) -> None:
-        self._statements.runs.create(self._connection, states)
+        self._statements.runs.create(self._line, states)
 
     def move_runs(self, moves: Sequence[RunMoved]) -> None:
-        self._statements.runs.move_runs(self._connection, moves)
+        self._statements.runs.move_runs(self._line, moves)
 
     def move_steps(self, moves: Sequence[tuple[str, StepMoved]]) -> None:
-        self._statements.runs.move_steps(self._connection, moves)
+        self._statements.runs.move_steps(self._line, moves)
 
     def make_attempts(self, made: Sequence[AttemptMade], claim_within: timedelta) -> None:
-        self._statements.attempts.make(self._connection, made, self.now, claim_within)
+        self._statements.attempts.make(self._line, made, claim_within)
 
     def end_attempts(self, ended: Sequence[AttemptEnded]) -> None:
-        self._statements.attempts.end(self._connection, ended, self.now)
+        self._statements.attempts.end(self._line, ended)
 
     def settle_attempts(self, ended: Sequence[AttemptEnded]) -> None:
-        self._statements.attempts.settle(self._connection, ended, self.now)
+        self._statements.attempts.settle(self._line, ended)
 
     def stop_attempts(self, stops: Sequence[StopAttempts]) -> list[Withdrawal]:
-        return self._statements.attempts.stop(self._connection, stops, self.now)
+        return self._statements.attempts.stop(self._line, stops)
 
     @crash_point("advancing.redispatch")
     def redispatch(
         self, attempts: Sequence[tuple[str, int]], waits: Sequence[timedelta]
     ) -> list[str]:
-        return self._statements.attempts.redispatch(self._connection, attempts, waits, self.now)
+        return self._statements.attempts.redispatch(self._line, attempts, waits, self.now)
 
     def mark_applied(self, entries: Sequence[tuple[int, str]]) -> None:
         if not entries:
             return
-        params = {**self._statements.applied.params(entries), "transaction_now": self.now}
-        count = self._connection.execute(self._statements.mark_applied, params).rowcount
-        expect(count, len(entries), "inbox rows not yet applied")
+        params = self._statements.applied.params(entries)
+        check = expecting(len(entries), "inbox rows not yet applied")
+        self._line.send(self._statements.mark_applied, params, check)
 
     def audit(self, entries: Sequence[AuditEntry]) -> None:
         if not entries:
             return
-        hold = (self.now, self._lease.epoch, self._lease.holder)
-        rows = ((*hold, e.actor, e.team, e.run, e.transitions) for e in entries)
+        rows = ((e.actor, e.team, e.run, e.transitions) for e in entries)
+        by = {"by_epoch": self._lease.epoch, "by_holder": self._lease.holder}
         statements = self._statements
-        self._connection.execute(statements.insert_audit, statements.audited.params(rows))
+        self._line.send(statements.insert_audit, {**statements.audited.params(rows), **by})
 
     def quarantine(self, run: str, reason: str) -> None:
         """Mark the run if it is open; one that has ended, or never was, needs no mark."""
-        self._connection.execute(
-            update(schema.run)
-            .where(schema.run.c.id == run, schema.RUN_OPEN)
-            .values(quarantine=clean_text(reason))
-        )
-        self._statements.attempts.withdraw_all(self._connection, run, "quarantined", self.now)
+        params = {"of_run": run, "why": clean_text(reason)}
+        self._line.send(self._statements.quarantine, params)
+        self._statements.attempts.withdraw_all(self._line, run, "quarantined")

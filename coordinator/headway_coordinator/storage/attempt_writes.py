@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    Connection,
     Text,
     bindparam,
     func,
+    literal,
     not_,
     or_,
     update,
@@ -24,19 +24,17 @@ from sqlalchemy import (
 from headway_coordinator.application.ports import Withdrawal
 from headway_coordinator.engine.model import AttemptEnded, AttemptMade, StopAttempts
 from headway_coordinator.storage.columns import Moment
-from headway_coordinator.storage.counting import expect
 from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.lines import Check, Line, expecting
 from headway_coordinator.storage.rows import insert_all, types_of
 from headway_coordinator.storage.schema import ATTEMPT_DISPATCHED, ATTEMPT_RUNNING, attempt
 
 _NEW = (
-    "id", "run_id", "step", "no", "fence", "state", "team", "queue", "work", "dispatch_no",
-    "dispatched_at", "claim_deadline", "log_bytes",
+    "id", "run_id", "step", "no", "fence", "team", "queue", "work",
 )  # fmt: skip
 _ENDED = (
     "state", "reason", "exit_code", "error", "started_at", "finished_at", "log_bytes",
 )  # fmt: skip
-_NOW = bindparam("transaction_now", type_=Moment())
 _EXIT_CODE_LIMIT = 2**31
 
 
@@ -45,7 +43,15 @@ class AttemptWrites:
 
     def __init__(self, database: Database) -> None:
         self._new = database.rows(**types_of(attempt, _NEW))
-        self._insert = insert_all(attempt, _NEW, self._new)
+        self._span = database.span
+        once: dict[str, Any] = {
+            "state": literal("dispatched"),
+            "dispatch_no": literal(1),
+            "dispatched_at": database.transaction_now,
+            "claim_deadline": database.later("claim_within"),
+            "log_bytes": literal(0),
+        }
+        self._insert = database.prepared(insert_all(attempt, _NEW, self._new, **once))
         self._prepare_end(database)
         self._prepare_stop(database)
         self._prepare_redispatch(database)
@@ -60,8 +66,9 @@ class AttemptWrites:
         )
         values: dict[str, Any] = {name: ended.c[name] for name in _ENDED}
         values["started_at"] = func.coalesce(ended.c.started_at, attempt.c.claimed_at)
+        values["finished_at"] = func.coalesce(ended.c.finished_at, database.transaction_now)
         run_out = or_(attempt.c.lease_expires_at <= database.now, attempt.c.reaped_at.is_not(None))
-        self._end = (
+        self._end = database.prepared(
             update(attempt)
             .where(attempt.c.id == ended.c.id, attempt.c.run_id == ended.c.run_id)
             .where(attempt.c.fence == ended.c.fence, ATTEMPT_RUNNING)
@@ -74,23 +81,35 @@ class AttemptWrites:
         named = update(attempt).where(
             attempt.c.id == stops.c.id, attempt.c.run_id == stops.c.run_id
         )
-        self._withdraw = (
+        self._withdraw = database.prepared(
             named.where(ATTEMPT_DISPATCHED)
             .values(
                 state="cancelled",
                 reason=stops.c.reason,
                 stop_reason=stops.c.reason,
-                finished_at=_NOW,
+                finished_at=database.transaction_now,
             )
             .returning(attempt.c.run_id, attempt.c.id, attempt.c.fence, attempt.c.stop_reason)
         )
-        self._ask = named.where(ATTEMPT_RUNNING, attempt.c.cancel_at.is_(None)).values(
-            cancel_at=_NOW, stop_reason=stops.c.reason
+        self._ask = database.prepared(
+            named.where(ATTEMPT_RUNNING, attempt.c.cancel_at.is_(None)).values(
+                cancel_at=database.transaction_now, stop_reason=stops.c.reason
+            )
+        )
+        self._withdraw_all = database.prepared(
+            update(attempt)
+            .where(attempt.c.run_id == bindparam("of_run"), ATTEMPT_DISPATCHED)
+            .values(
+                state="cancelled",
+                reason=bindparam("why"),
+                stop_reason=bindparam("why"),
+                finished_at=database.transaction_now,
+            )
         )
 
     def _prepare_redispatch(self, database: Database) -> None:
         self._again = again = database.rows(id=Text(), dispatch_no=BigInteger(), deadline=Moment())
-        self._redispatch = (
+        self._redispatch = database.prepared(
             update(attempt)
             .where(attempt.c.id == again.c.id, ATTEMPT_DISPATCHED)
             .where(attempt.c.dispatch_no == again.c.dispatch_no)
@@ -100,43 +119,35 @@ class AttemptWrites:
 
     def make(
         self,
-        connection: Connection,
+        line: Line,
         made: Sequence[AttemptMade],
-        now: datetime,
         claim_within: timedelta,
     ) -> None:
         """Insert the attempts as dispatched once."""
         if not made:
             return
-        sent = (1, now, now + claim_within, 0)
-        rows = (
-            (m.attempt, m.run, m.step, m.no, m.fence, "dispatched", m.team, m.queue, m.work, *sent)
-            for m in made
-        )
-        connection.execute(self._insert, self._new.params(rows))
+        rows = ((m.attempt, m.run, m.step, m.no, m.fence, m.team, m.queue, m.work) for m in made)
+        params = {**self._new.params(rows), "claim_within": self._span(claim_within)}
+        line.send(self._insert, params)
 
-    def end(self, connection: Connection, ended: Sequence[AttemptEnded], now: datetime) -> None:
+    def end(self, line: Line, ended: Sequence[AttemptEnded]) -> None:
         """End running attempts of the right fence, expired ones only if their lease has run out."""
-        expect(self.settle(connection, ended, now), len(ended), "attempts that run")
+        self._send_ended(line, ended, expecting(len(ended), "attempts that run"))
 
-    def settle(self, connection: Connection, ended: Sequence[AttemptEnded], now: datetime) -> int:
-        """End those that run, have the right fence and, if expired, no lease; return how many."""
-        if not ended:
-            return 0
-        params = self._ended.params(_ended_row(e, now) for e in ended)
-        return connection.execute(self._end, params).rowcount
+    def settle(self, line: Line, ended: Sequence[AttemptEnded]) -> None:
+        """End those that run, have the right fence and, if expired, no lease."""
+        self._send_ended(line, ended, None)
 
-    def withdraw_all(self, connection: Connection, run: str, reason: str, now: datetime) -> None:
+    def _send_ended(self, line: Line, ended: Sequence[AttemptEnded], check: Check | None) -> None:
+        if ended:
+            line.send(self._end, self._ended.params(_ended_row(e) for e in ended), check)
+
+    def withdraw_all(self, line: Line, run: str, reason: str) -> None:
         """Cancel the run's unclaimed attempts."""
-        connection.execute(
-            update(attempt)
-            .where(attempt.c.run_id == run, ATTEMPT_DISPATCHED)
-            .values(state="cancelled", reason=reason, stop_reason=reason, finished_at=now)
-        )
+        params = {"of_run": run, "why": reason}
+        line.send(self._withdraw_all, params)
 
-    def stop(
-        self, connection: Connection, stops: Sequence[StopAttempts], now: datetime
-    ) -> list[Withdrawal]:
+    def stop(self, line: Line, stops: Sequence[StopAttempts]) -> list[Withdrawal]:
         """Cancel what is dispatched, then ask what runs.
 
         In this order: what a worker claims in between is seen by the second statement, which
@@ -145,18 +156,19 @@ class AttemptWrites:
         rows = {(id, s.run, s.reason): s.running for s in stops for id in s.attempts}
         if not rows:
             return []
-        params = {**self._stops.params(rows), "transaction_now": now}
-        withdrawn = connection.execute(self._withdraw, params).all()
-        gone = {row.id for row in withdrawn}
+        params = self._stops.params(rows)
+        found = line.ask(self._withdraw, params).rows
+        withdrawn = [Withdrawal(*row) for row in found]
+        gone = {w.attempt for w in withdrawn}
         asked = [row for row, running in rows.items() if running and row[0] not in gone]
         if asked:
-            params = {**self._stops.params(asked), "transaction_now": now}
-            connection.execute(self._ask, params)
-        return [Withdrawal(*row) for row in withdrawn]
+            params = self._stops.params(asked)
+            line.send(self._ask, params)
+        return withdrawn
 
     def redispatch(
         self,
-        connection: Connection,
+        line: Line,
         attempts: Sequence[tuple[str, int]],
         waits: Sequence[timedelta],
         now: datetime,
@@ -165,11 +177,10 @@ class AttemptWrites:
         if not attempts:
             return []
         rows = [(id, no, now + wait) for (id, no), wait in zip(attempts, waits, strict=True)]
-        found = connection.execute(self._redispatch, self._again.params(rows)).scalars().all()
-        return list(found)
+        return [id for (id,) in line.ask(self._redispatch, self._again.params(rows)).rows]
 
 
-def _ended_row(ended: AttemptEnded, now: datetime) -> tuple[Any, ...]:
+def _ended_row(ended: AttemptEnded) -> tuple[Any, ...]:
     code = ended.exit_code
     if code is not None:  # a worker may report any number
         code = max(-_EXIT_CODE_LIMIT, min(code, _EXIT_CODE_LIMIT))
@@ -183,6 +194,6 @@ def _ended_row(ended: AttemptEnded, now: datetime) -> tuple[Any, ...]:
         code,
         ended.error,
         ended.started_at,
-        ended.finished_at or now,
+        ended.finished_at,
         ended.log_bytes,
     )

@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, Executable, select
 from sqlalchemy.types import TypeEngine
 
 from headway_coordinator.application.ports import StorageUnavailable
 from headway_coordinator.storage.failures import translated
+from headway_coordinator.storage.lines import Line, Prepared
 from headway_coordinator.storage.rows import Rows
 
 
@@ -22,11 +23,21 @@ class Database(ABC):
     dialect: Literal["postgresql", "sqlite"]
     now: ColumnElement[datetime]
     """The database's time, read anew by each statement, not once a transaction."""
+    transaction_now: ColumnElement[datetime]
+    """The database's time when the transaction was opened, in each of its statements the same."""
 
     def __init__(self, writer: Engine, reader: Engine, prompt: Engine) -> None:
         self._writer = writer
         self._reader = reader
         self._prompt = prompt
+
+    @abstractmethod
+    def prepared(self, statement: Executable) -> Prepared:
+        """Return the statement as a line of this database takes it."""
+
+    @abstractmethod
+    def writing(self) -> AbstractContextManager[Line]:
+        """Open a write transaction, as `transaction` does, whose statements need not be awaited."""
 
     @abstractmethod
     def later(self, name: str) -> ColumnElement[datetime]:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import exc
 
 from headway.errors import DefectError, HeadwayError
 from headway_coordinator.application.ports import PreconditionFailed, StorageUnavailable
 
 _NOT_MIGRATED = ("42P01", "42703")  # undefined table, undefined column
+_REFUSED = (exc.IntegrityError, exc.DataError, psycopg.IntegrityError, psycopg.DataError)
+_WRONG = (
+    exc.ProgrammingError,
+    exc.NotSupportedError,
+    psycopg.ProgrammingError,
+    psycopg.NotSupportedError,
+)
 
 
 @contextmanager
@@ -24,14 +32,14 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except (exc.DBAPIError, exc.TimeoutError) as error:
+    except (exc.DBAPIError, exc.TimeoutError, psycopg.Error) as error:
         raise translate(error) from error
 
 
-def translate(error: exc.SQLAlchemyError) -> HeadwayError:
-    """Return Headway's error for one of the driver's."""
+def translate(error: exc.SQLAlchemyError | psycopg.Error) -> HeadwayError:
+    """Return Headway's error for one of the driver's, whether SQLAlchemy wrapped it or not."""
     first = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-    if isinstance(error, (exc.IntegrityError, exc.DataError)):
+    if isinstance(error, _REFUSED):
         return PreconditionFailed(first)
     if _is_not_migrated(error, first):
         return StorageUnavailable(
@@ -39,11 +47,11 @@ def translate(error: exc.SQLAlchemyError) -> HeadwayError:
         )
     if isinstance(error, exc.TimeoutError):
         return StorageUnavailable("no free database connection")
-    if isinstance(error, (exc.ProgrammingError, exc.NotSupportedError)):
+    if isinstance(error, _WRONG):
         return DefectError("storage_statement", first)
     return StorageUnavailable(first)
 
 
-def _is_not_migrated(error: exc.SQLAlchemyError, message: str) -> bool:
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+def _is_not_migrated(error: exc.SQLAlchemyError | psycopg.Error, message: str) -> bool:
+    state = getattr(getattr(error, "orig", error), "sqlstate", None)
     return state in _NOT_MIGRATED or message.startswith(("no such table", "no such column"))

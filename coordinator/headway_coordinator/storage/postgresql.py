@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.types.string import TextLoader
-from sqlalchemy import URL, ColumnElement, Engine, Interval, bindparam, create_engine, event, func
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Engine,
+    Executable,
+    Interval,
+    bindparam,
+    create_engine,
+    event,
+    func,
+)
 
+from headway_coordinator.storage import pipelining
 from headway_coordinator.storage.columns import Moment
 from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.failures import translated
+from headway_coordinator.storage.lines import Line, Prepared
 
 
 class PostgresDatabase(Database):
@@ -23,7 +38,21 @@ class PostgresDatabase(Database):
         engine = _engine(url, application_name, pool_size, lock_timeout)
         prompt = engine.execution_options(isolation_level="AUTOCOMMIT")
         super().__init__(engine, prompt, prompt)
+        self._lines = pipelining.Lines(engine)
         self.now = func.clock_timestamp(type_=Moment())
+        self.transaction_now = func.transaction_timestamp(type_=Moment())
+
+    def prepared(self, statement: Executable) -> Prepared:
+        return pipelining.PreparedText(statement)
+
+    @contextmanager
+    def writing(self) -> Iterator[Line]:
+        with translated(), self._lines.transaction() as line:
+            yield line
+
+    def close(self) -> None:
+        self._lines.close()
+        super().close()
 
     def later(self, name: str) -> ColumnElement[datetime]:
         moment: ColumnElement[datetime] = self.now + bindparam(name, type_=Interval())
@@ -56,6 +85,7 @@ def _connect_args(url: URL, application_name: str, lock_timeout: timedelta) -> d
     given = url.query.get("options", "")
     own = {
         "timezone": "UTC",
+        "datestyle": "ISO",
         "idle_in_transaction_session_timeout": 5_000,
         "statement_timeout": 30_000,
         "lock_timeout": int(lock_timeout.total_seconds() * 1000),

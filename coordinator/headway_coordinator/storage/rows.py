@@ -15,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     DateTime,
     Insert,
     Subquery,
@@ -86,10 +87,12 @@ def types_of(table: Table, names: Iterable[str]) -> dict[str, TypeEngine[Any]]:
     return {name: _given_type(table.c[name]) for name in names}
 
 
-def insert_all(table: Table, names: Sequence[str], rows: Rows) -> Insert:
-    """Return the statement that inserts every given row."""
-    given = select(*(rows.c[name] for name in names))
-    return insert(table).from_select(list(names), given, include_defaults=False)
+def insert_all(
+    table: Table, names: Sequence[str], rows: Rows, **same: ColumnElement[Any]
+) -> Insert:
+    """Return the statement that inserts every given row; `same` are columns alike in all rows."""
+    given = select(*(rows.c[name] for name in names), *same.values())
+    return insert(table).from_select([*names, *same], given, include_defaults=False)
 
 
 def _given_type(column: Column[Any]) -> TypeEngine[Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Connection, Text, update
+from sqlalchemy import BigInteger, Text, update
 
 from headway.protocol.queues import step_queue
 from headway_coordinator.engine.model import Run, RunMoved, RunState, Step, StepMoved
-from headway_coordinator.storage.counting import expect
 from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.lines import Line, expecting
 from headway_coordinator.storage.rows import insert_all, types_of
 from headway_coordinator.storage.schema import run, step
 
@@ -36,16 +36,16 @@ class RunWrites:
 
     def __init__(self, database: Database) -> None:
         self._new_runs = database.rows(**types_of(run, _RUN_NEW))
-        self._insert_runs = insert_all(run, _RUN_NEW, self._new_runs)
+        self._insert_runs = database.prepared(insert_all(run, _RUN_NEW, self._new_runs))
         self._new_steps = database.rows(**types_of(step, _STEP_NEW))
-        self._insert_steps = insert_all(step, _STEP_NEW, self._new_steps)
+        self._insert_steps = database.prepared(insert_all(step, _STEP_NEW, self._new_steps))
         self._prepare_moves(database)
 
     def _prepare_moves(self, database: Database) -> None:
         self._runs = runs = database.rows(
             id=Text(), from_state=Text(), from_request=BigInteger(), **types_of(run, _RUN_MOVED)
         )
-        self._move_runs = (
+        self._move_runs = database.prepared(
             update(run)
             .where(run.c.id == runs.c.id)
             .where(run.c.state == runs.c.from_state, run.c.request == runs.c.from_request)
@@ -58,23 +58,23 @@ class RunWrites:
             from_attempts=BigInteger(),
             **types_of(step, _STEP_MOVED),
         )
-        self._move_steps = (
+        self._move_steps = database.prepared(
             update(step)
             .where(step.c.run_id == steps.c.run_id, step.c.key == steps.c.key)
             .where(step.c.state == steps.c.from_state, step.c.attempts == steps.c.from_attempts)
             .values({name: steps.c[name] for name in _STEP_MOVED})
         )
 
-    def create(self, connection: Connection, states: Sequence[RunState]) -> None:
+    def create(self, line: Line, states: Sequence[RunState]) -> None:
         """Insert the runs and all their steps as they stand."""
         if not states:
             return
         runs = self._new_runs.params(_new_run(state.run) for state in states)
-        connection.execute(self._insert_runs, runs)
+        line.send(self._insert_runs, runs)
         steps = self._new_steps.params(row for state in states for row in _new_steps(state))
-        connection.execute(self._insert_steps, steps)
+        line.send(self._insert_steps, steps)
 
-    def move_runs(self, connection: Connection, moves: Sequence[RunMoved]) -> None:
+    def move_runs(self, line: Line, moves: Sequence[RunMoved]) -> None:
         """Move runs whose stored state and request number are those of `before`."""
         joined = _joined((move.after.id, move.before, move.after) for move in moves)
         if joined:
@@ -82,9 +82,9 @@ class RunWrites:
                 (id, str(before.status), before.request, *_run_fields(after))
                 for id, (before, after) in joined.items()
             )
-            expect(connection.execute(self._move_runs, params).rowcount, len(joined), "runs")
+            line.send(self._move_runs, params, expecting(len(joined), "runs"))
 
-    def move_steps(self, connection: Connection, moves: Sequence[tuple[str, StepMoved]]) -> None:
+    def move_steps(self, line: Line, moves: Sequence[tuple[str, StepMoved]]) -> None:
         """Move steps whose stored state and attempts are those of `before`."""
         joined = _joined(((id, move.after.key), move.before, move.after) for id, move in moves)
         if joined:
@@ -92,7 +92,7 @@ class RunWrites:
                 (id, key, str(before.status), before.attempts, *_step_fields(after))
                 for (id, key), (before, after) in joined.items()
             )
-            expect(connection.execute(self._move_steps, params).rowcount, len(joined), "steps")
+            line.send(self._move_steps, params, expecting(len(joined), "steps"))
 
 
 def _joined(moves: Iterable[tuple[K, T, T]]) -> dict[K, tuple[T, T]]:

@@ -10,16 +10,28 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import URL, ColumnElement, Connection, Engine, bindparam, create_engine, event
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    Executable,
+    bindparam,
+    create_engine,
+    event,
+)
 
 from headway.clock import Clock
 from headway.errors import DefinitionError
 from headway_coordinator.application.ports import StorageUnavailable
 from headway_coordinator.storage.columns import Moment
 from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.lines import DirectLine, Line, Prepared
 
 LOCK_WAIT_SECONDS = 5.0
 
@@ -42,6 +54,19 @@ class SqliteDatabase(Database):
         super().__init__(writer, reader, writer)
         self._clock = clock
         self.now = bindparam("database_now", callable_=clock.now, type_=Moment())
+        self.transaction_now = bindparam(
+            "transaction_now", callable_=lambda: self._opened_at, type_=Moment()
+        )
+        self._opened_at = clock.now()
+
+    def prepared(self, statement: Executable) -> Prepared:
+        return Prepared(statement)
+
+    @contextmanager
+    def writing(self) -> Iterator[Line]:
+        with self.transaction() as connection:  # one at a time: the others wait here
+            self._opened_at = self._clock.now()
+            yield DirectLine(connection)
 
     def later(self, name: str) -> ColumnElement[datetime]:
         return bindparam(name, type_=Moment())
