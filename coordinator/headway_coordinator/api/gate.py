@@ -8,12 +8,11 @@ only to read pages and what they link to.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
 
 from anyio import CapacityLimiter, to_thread
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,14 +39,14 @@ OPEN = frozenset(
 BODY_LIMIT_BYTES = 1024 * 1024
 _LINKED = re.compile(r"/api/v1/(artifacts/[^/]+/[^/]+|runs/[^/]+/logs)")
 _LOOK_UPS = 8
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 
 
 class Gate:
@@ -180,12 +179,15 @@ def _counted(receive: Receive, limit: int) -> Receive:
     return counted
 
 
-def _with_headers(send: Send, headers: Mapping[str, str] = _HEADERS) -> Send:
+def _with_headers(send: Send) -> Send:
+    """An answer's own headers stay; the others are added."""
+
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            present = MutableHeaders(scope=message)
-            for name, value in headers.items():
-                present.setdefault(name, value)
+            own = message.get("headers", ())
+            names = {name.lower() for name, _ in own}
+            missing = [header for header in _HEADERS if header[0] not in names]
+            message = {**message, "headers": [*own, *missing]}
         await send(message)
 
     return sending

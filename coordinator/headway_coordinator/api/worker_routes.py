@@ -1,14 +1,13 @@
 """The workers' side: claims, heartbeats, completions, logs and artifacts.
 
-The busy calls bypass the framework's own parsing: raw bytes are read by the strict message models
-and answered as bytes, each in one hop to a thread of its own pool. Uploads have another pool, so
-that slow ones never stand before a claim.
+The busy calls bypass the framework: raw bytes are read by the strict message models and answered
+as bytes. Their threads are theirs alone, so that no slow upload or download stands before a claim.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import structlog
 from anyio import CapacityLimiter, from_thread, to_thread
@@ -29,12 +28,13 @@ from headway.protocol.messages import (
     Message,
     Register,
     Registered,
-    parse,
 )
 from headway.protocol.proof import completion_token
 from headway.protocol.queues import split_queue, step_queue
-from headway_coordinator.access.roles import Action, Identity
+from headway_coordinator.access.roles import Action
 from headway_coordinator.api.guards import identified
+from headway_coordinator.api.threads import Threads
+from headway_coordinator.api.worker_call import WorkerCall, team_of
 from headway_coordinator.application.completions import record_completions
 from headway_coordinator.application.ports import ClaimResult
 from headway_coordinator.application.reading import artifact_key
@@ -46,61 +46,36 @@ log = structlog.get_logger("headway.api")
 M = TypeVar("M", bound=Message)
 
 _CALLS = 24
+_DOWNLOADS = 8
 _UPLOADS = 8
 _SHA256 = frozenset("0123456789abcdef")
 
 
-def worker_routes(services: Services) -> list[BaseRoute]:
-    """Return the routes under /worker/v1."""
-    calls, uploads = CapacityLimiter(_CALLS), CapacityLimiter(_UPLOADS)
+def worker_calls(services: Services) -> dict[str, WorkerCall[Any]]:
+    """Return the busy calls by their paths."""
+    threads = Threads(_CALLS, "worker-calls")
 
-    def call(path: str, model: type[M], handle: Callable[[Services, str, M], bytes]) -> Route:
-        endpoint = WorkerCall(services, model, handle, calls)
-        return Route(f"/worker/v1/{path}", endpoint, methods=["POST"])
+    def call(model: type[M], handle: Callable[[Services, str, M], bytes]) -> WorkerCall[M]:
+        return WorkerCall(services, model, handle, threads)
 
-    upload, download = Upload(services, uploads), Download(services, calls)
+    return {
+        "/worker/v1/register": call(Register, register),
+        "/worker/v1/claims": call(ClaimBatch, claim),
+        "/worker/v1/heartbeat": call(Heartbeat, heartbeat),
+        "/worker/v1/completions": call(CompletionBatch, Completions()),
+        "/worker/v1/logs": call(LogBatch, logs),
+    }
+
+
+def worker_routes(services: Services, calls: Mapping[str, WorkerCall[Any]]) -> list[BaseRoute]:
+    """Return the routes under /worker/v1, of which `calls` are most."""
+    uploads, downloads = CapacityLimiter(_UPLOADS), CapacityLimiter(_DOWNLOADS)
+    upload, download = Upload(services, uploads), Download(services, downloads)
     return [
-        call("register", Register, register),
-        call("claims", ClaimBatch, claim),
-        call("heartbeat", Heartbeat, heartbeat),
-        call("completions", CompletionBatch, Completions()),
-        call("logs", LogBatch, logs),
+        *(Route(path, call, methods=["POST"]) for path, call in calls.items()),
         Route("/worker/v1/artifacts/{attempt}", upload, methods=["PUT"]),
         Route("/worker/v1/artifacts/{attempt}/{sha256}", download, methods=["GET"]),
     ]
-
-
-class WorkerCall(Generic[M]):
-    """One message in, one message out."""
-
-    action = Action.WORK
-
-    def __init__(
-        self,
-        services: Services,
-        model: type[M],
-        handle: Callable[[Services, str, M], bytes],
-        limiter: CapacityLimiter,
-    ) -> None:
-        self._services = services
-        self._model = model
-        self._handle = handle
-        self._limiter = limiter
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        team = _team(identified(scope, self.action))
-        body = await Request(scope, receive).body()
-        answer = await to_thread.run_sync(self._answer, team, body, limiter=self._limiter)
-        await Response(answer, media_type="application/json")(scope, receive, send)
-
-    def _answer(self, team: str, body: bytes) -> bytes:
-        return self._handle(self._services, team, parse(self._model, body))
-
-
-def _team(identity: Identity) -> str:
-    if identity.team is None:
-        raise ForbiddenError("forbidden", "a worker's token belongs to one team")
-    return identity.team
 
 
 def register(services: Services, team: str, message: Register) -> bytes:
@@ -218,7 +193,7 @@ class Upload:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        team = _team(identified(scope, self.action))
+        team = team_of(identified(scope, self.action))
         answer = await to_thread.run_sync(self._store, request, team, limiter=self._limiter)
         await Response(answer, media_type="application/json")(scope, receive, send)
 
@@ -263,7 +238,7 @@ class Download:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        team = _team(identified(scope, self.action))
+        team = team_of(identified(scope, self.action))
         content = await to_thread.run_sync(self._open, request, team, limiter=self._limiter)
         response = StreamingResponse(content, media_type="application/octet-stream")
         await response(scope, receive, send)
