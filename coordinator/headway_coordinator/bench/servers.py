@@ -113,7 +113,7 @@ def rabbitmq(supervisor: Supervisor, folder: Path) -> Server:
     (home / "plugins").write_text("[].\n")
     env = {
         "HOME": str(home),
-        "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
+        "ERL_CRASH_DUMP": str(home / "erl_crash.dump"),
         "ERL_EPMD_PORT": str(mapper_port),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "RABBITMQ_NODENAME": f"bench{port}@localhost",
