@@ -66,7 +66,7 @@ class Bench:
         self._journal = Journal(folder / "journal", boot="b1", machine_boot="m1", slots=1)
         self.code = folder / "code"
         self.code.mkdir()
-        scratch = ScratchFolders(folder / "scratch")
+        scratch = ScratchFolders(folder / "scratch", clock)
         scratch.prepare()
         self.roster = Roster(1)
         self.attempts = Attempts(

@@ -100,7 +100,7 @@ class Worker:
             machine_boot=self._identity.machine_boot,
             slots=settings.slots,
         )
-        self._scratch = ScratchFolders(folder.path / "scratch")
+        self._scratch = ScratchFolders(folder.path / "scratch", self._clock)
         self._interpreters = Interpreters(spawner, self._base_env, self._clock, keep=settings.slots)
 
     def run(self) -> int:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
+from headway.clock import Clock
+
 _MODE = 0o700
-_SETTLED_NS = 50_000_000  # far longer than a tick of the clock that file times are read from
+_SETTLED_SECONDS = 0.05  # far longer than a tick of the clock that file times are read from
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,9 @@ class Scratch:
 class ScratchFolders:
     """Hands out folders below `base`; safe to use from many threads."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, clock: Clock) -> None:
         self._base = base
+        self._clock = clock
         self._lock = threading.Lock()
         self._clean: list[Scratch] = []
         self._number = 0
@@ -55,7 +58,7 @@ class ScratchFolders:
             found = self._clean.pop() if self._clean else None
         scratch = found or self._make()
         if not scratch.stamps:
-            scratch = _stamped(scratch)
+            scratch = _stamped(scratch, self._clock.now())
         try:
             yield scratch
         finally:
@@ -80,15 +83,16 @@ class ScratchFolders:
         return scratch
 
 
-def _stamped(scratch: Scratch) -> Scratch:
+def _stamped(scratch: Scratch, now: datetime) -> Scratch:
     """Return the empty folder with what tells whether anything was made in it.
 
     A change within the clock tick of the one before leaves the same time, so what changed just now
     has no stamps yet.
     """
     stamps = _stamps(scratch)
-    youngest = max(stamp[-1] for stamp in stamps)
-    return replace(scratch, stamps=stamps if time.time_ns() - youngest > _SETTLED_NS else ())
+    youngest = max(stamp[-1] for stamp in stamps) / 1e9
+    settled = now.timestamp() - youngest > _SETTLED_SECONDS
+    return replace(scratch, stamps=stamps if settled else ())
 
 
 def _has_stamps(scratch: Scratch) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -34,11 +35,12 @@ class Server:
             threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        while data := connection.recv(65536):
-            self.reads.append(data)
-            answer = self.answers.pop(0)
-            if answer is not None:
-                connection.sendall(answer)
+        with suppress(OSError):  # closed at the end of a test
+            while data := connection.recv(65536):
+                self.reads.append(data)
+                answer = self.answers.pop(0)
+                if answer is not None:
+                    connection.sendall(answer)
 
     def close(self) -> None:
         self.listener.shutdown(socket.SHUT_RDWR)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from headway.clock import SystemClock
 from headway_worker.artifacts import ArtifactError, inside, matches
 from headway_worker.scratch import ScratchFolders
 
@@ -62,7 +63,7 @@ def test_no_input_is_placed_outside_its_folder(tmp_path: Path, path: str) -> Non
 
 
 def test_a_scratch_folder_is_empty_whatever_the_last_attempt_did(tmp_path: Path) -> None:
-    folders = ScratchFolders(tmp_path / "scratch")
+    folders = ScratchFolders(tmp_path / "scratch", SystemClock())
     folders.prepare()
     with folders.folder() as first:
         first.output.write_text("a=1")
@@ -80,9 +81,9 @@ def test_a_scratch_folder_is_empty_whatever_the_last_attempt_did(tmp_path: Path)
 
 
 def test_what_an_earlier_boot_left_is_deleted(tmp_path: Path) -> None:
-    folders = ScratchFolders(tmp_path / "scratch")
+    folders = ScratchFolders(tmp_path / "scratch", SystemClock())
     folders.prepare()
     with folders.folder() as left:
         (left.work / "file").write_text("x")
-        ScratchFolders(tmp_path / "scratch").prepare()
+        ScratchFolders(tmp_path / "scratch", SystemClock()).prepare()
         assert not left.root.exists()

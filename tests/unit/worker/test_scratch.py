@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from headway.clock import SystemClock
 from headway_worker.scratch import Scratch, ScratchFolders
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> ScratchFolders:
-    made = ScratchFolders(tmp_path / "scratch")
+    made = ScratchFolders(tmp_path / "scratch", SystemClock())
     made.prepare()
     return made
 
