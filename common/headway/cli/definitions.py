@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from headway.spec import Spec
 
 
+# A byte more than a definition may have: of a file without an end no more than that is read.
+_ENOUGH = 1024 * 1024 + 1
+
+
 @dataclass(frozen=True, slots=True)
 class Definitions:
     """The files as they were read, what they define, and what is wrong with them."""
@@ -102,16 +106,26 @@ def read_definitions(paths: Sequence[Path]) -> Definitions:
         for loaded in load_all(content, name):
             problems.extend(loaded.problems)
             if loaded.spec is not None:
+                problems.extend(_also_in(loaded.spec, name, specs))
                 specs.append(loaded.spec)
         if len(problems) == before:
             files.append((name, content.decode("utf-8")))
     return Definitions(tuple(files), tuple(specs), tuple(dict.fromkeys(problems)))
 
 
+def _also_in(spec: Spec, file: str, earlier: Sequence[Spec]) -> list[Problem]:
+    """Return the problem that an earlier file defines the same pipeline, or none."""
+    if not any((one.team, one.pipeline) == (spec.team, spec.pipeline) for one in earlier):
+        return []
+    message = f"the pipeline `{spec.pipeline}` of team `{spec.team}` is in an earlier file, too"
+    return [Problem(file, 1, 1, "duplicate_pipeline", message, "keep one of them")]
+
+
 def _read(path: Path) -> tuple[str, bytes]:
     if str(path) == "-":
-        return "stdin", sys.stdin.buffer.read()
+        return "stdin", sys.stdin.buffer.read(_ENOUGH)
     try:
-        return str(path), path.read_bytes()
+        with path.open("rb") as stream:
+            return str(path), stream.read(_ENOUGH)
     except OSError as error:
         raise unreadable(path, error) from error

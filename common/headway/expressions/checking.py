@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
 from headway.expressions.durations import parse_duration
@@ -23,7 +22,9 @@ from headway.expressions.syntax import (
     Unary,
     parse,
 )
+from headway.expressions.syntax_words import mend_of
 from headway.expressions.types import FUNCTIONS, MACRO_TYPES, METHODS, family, shown
+from headway.spelling import did_you_mean
 
 
 def check(source: str, scope: Scope, *, condition: bool = False) -> list[Fault]:
@@ -34,7 +35,7 @@ def check(source: str, scope: Scope, *, condition: bool = False) -> list[Fault]:
     try:
         tree = _path_tree(source) or parse(source)
     except ExpressionError as error:
-        return [Fault(error.offset, "bad_expression", error.message)]
+        return [Fault(error.offset, "bad_expression", error.message, mend_of(source))]
     checker = _Checker(scope)
     result = checker.type_of(tree, {})
     if condition and result not in ("bool", "any") and not checker.faults:
@@ -101,7 +102,7 @@ class _Checker:
             hint = f"did you mean `params.{node.name}`?"
         elif node.name in self._scope.outputs:
             hint = f"did you mean `steps.{node.name}`?"
-        hint = hint or _near(node.name, {*self._scope.roots, *bound})
+        hint = hint or did_you_mean(node.name, {*self._scope.roots, *bound})
         hint = hint or "known here: " + ", ".join(sorted(self._scope.roots))
         message = f"nothing is called `{node.name}` here"
         self._fault(node.offset, "unknown_name", message, hint)
@@ -200,7 +201,9 @@ class _Checker:
     def _call(self, node: Call, bound: Mapping[str, str]) -> str:
         if node.name not in FUNCTIONS:
             message = f"there is no function `{node.name}`"
-            self._fault(node.offset, "unknown_function", message, _near(node.name, FUNCTIONS))
+            self._fault(
+                node.offset, "unknown_function", message, did_you_mean(node.name, FUNCTIONS)
+            )
         elif len(node.arguments) != 1:
             self._fault(node.offset, "bad_expression", f"`{node.name}` takes one argument")
         elif node.name == "has":
@@ -247,13 +250,13 @@ class _Checker:
         if key in known:
             return known[key]
         what = "param" if root == "params" else "value of the run"
-        hint = _near(key, known) or _listed(known)
+        hint = did_you_mean(key, known) or _listed(known)
         self._fault(link.offset, "unknown_name", f"there is no {what} `{key}`", hint)
         return "any"
 
     def _step(self, name: str, link: Link, links: list[Link]) -> str:
         if name not in self._scope.outputs:
-            hint = _near(name, self._scope.outputs)
+            hint = did_you_mean(name, self._scope.outputs)
             self._fault(link.offset, "unknown_name", f"there is no step `{name}`", hint)
         elif name not in self._scope.upstream:
             own = name == self._scope.step
@@ -266,7 +269,7 @@ class _Checker:
         if field is None:
             return "any"
         if field not in STEP_FIELDS:
-            hint = _near(field, STEP_FIELDS) or _listed(STEP_FIELDS)
+            hint = did_you_mean(field, STEP_FIELDS) or _listed(STEP_FIELDS)
             if field in self._scope.outputs.get(name, {}):
                 hint = f"did you mean `steps.{name}.outputs.{field}`?"
             self._fault(links[0].offset, "unknown_name", f"a step has no `{field}`", hint)
@@ -283,7 +286,7 @@ class _Checker:
         link = links.pop(0)
         if key in declared:
             return declared[key]
-        hint = _near(key, declared) or f"declare it: outputs: {{{key}: …}}"
+        hint = did_you_mean(key, declared) or f"declare it: outputs: {{{key}: …}}"
         message = f"step `{name}` declares no output `{key}`"
         self._fault(link.offset, "unknown_name", message, hint)
         return "any"
@@ -312,7 +315,7 @@ class _Checker:
             message = f"`{link.name}` takes a variable and an expression"
             self._fault(link.offset, "bad_expression", message)
         else:
-            hint = _near(link.name, {*METHODS, *MACROS})
+            hint = did_you_mean(link.name, {*METHODS, *MACROS})
             self._fault(link.offset, "unknown_function", f"there is no method `{link.name}`", hint)
         return "any"
 
@@ -335,12 +338,17 @@ class _Checker:
         return MACRO_TYPES[link.name]
 
     def _fault(self, offset: int, code: str, message: str, hint: str | None = None) -> None:
-        self.faults.append(Fault(offset, code, message, hint))
+        self.faults.append(Fault(offset, code, message, hint or _MENDS.get(code)))
 
 
-def _near(word: str, known: Iterable[str]) -> str | None:
-    near = difflib.get_close_matches(word[:64], list(known), n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else None
+_MENDS = {
+    "wrong_type": "compare values of one type; convert with int(…), double(…) or string(…)",
+    "bad_value": "durations are written 90s, 5m or 1h30m",
+    "bad_expression": "see Expressions in the reference of definitions",
+    "unknown_name": "expressions know params, steps and run",
+    "unknown_function": "see Expressions in the reference of definitions",
+    "not_upstream": "read a step that has ended before: name it in `needs`",
+}
 
 
 def _listed(known: Iterable[str]) -> str | None:

@@ -14,7 +14,7 @@ from headway.spec.document import Node, documents
 from headway.spec.graph import check_graph
 from headway.spec.params import Param, read_params
 from headway.spec.references import check_references
-from headway.spec.report import Report
+from headway.spec.report import MAX_PROBLEMS, Report
 from headway.spec.steps import DEFAULT_CLASS, ENV, RETRY, read_retry, read_step
 from headway.spec.values import Key
 
@@ -44,7 +44,8 @@ def load(text: bytes | str, file: str) -> Loaded:
     report = Report(file)
     roots = documents(text, report)
     if len(roots) > 1:
-        report.on(roots[1], "several_documents", "one pipeline was expected, and here is a second")
+        message = "one pipeline was expected, and here is a second"
+        report.on(roots[1], "several_documents", message, "one file each")
     return _loaded(roots[0] if roots else None, report)
 
 
@@ -54,8 +55,12 @@ def load_all(text: bytes | str, file: str) -> list[Loaded]:
     roots = documents(text, report)
     if report.problems() or not roots:
         return [_loaded(roots[0] if roots else None, report)]
-    loaded = [_loaded(root, Report(file)) for root in roots]
-    return _distinct(roots, loaded, file)
+    loaded: list[Loaded] = []
+    for root in roots:
+        loaded.append(_loaded(root, Report(file)))
+        if sum(len(one.problems) for one in loaded[-MAX_PROBLEMS:]) >= MAX_PROBLEMS:
+            break  # nobody reads on, and a thousand bad documents cost no more than one
+    return _distinct(roots[: len(loaded)], loaded, file)
 
 
 def _distinct(roots: list[Node], loaded: list[Loaded], file: str) -> list[Loaded]:
@@ -67,7 +72,7 @@ def _distinct(roots: list[Node], loaded: list[Loaded], file: str) -> list[Loaded
             if key in seen:
                 report = Report(file)
                 message = f"the pipeline `{key[1]}` of team `{key[0]}` is defined twice"
-                report.on(root, "duplicate_pipeline", message)
+                report.on(root, "duplicate_pipeline", message, "keep one of them")
                 one = Loaded(None, report.problems())
             seen.add(key)
         result.append(one)
@@ -77,7 +82,7 @@ def _distinct(roots: list[Node], loaded: list[Loaded], file: str) -> list[Loaded
 def _loaded(root: Node | None, report: Report) -> Loaded:
     if root is None:
         if not report.problems():
-            report.at(1, 1, "empty", "the file holds no definition")
+            report.at(1, 1, "empty", "the file holds no definition", "`headway init` writes one")
         return Loaded(None, report.problems())
     read = values.record(root, report, _KEYS, what="a pipeline", later=_LATER)
     spec = _spec(root, read, report) if read and isinstance(root, MappingNode) else None
@@ -115,7 +120,8 @@ def _group(
         names.identifier("step")(key, report)
         steps.append(read_step(name, value, report, defaults))
     if group == "steps" and isinstance(node, MappingNode) and not node.entries:
-        report.on(node, "bad_value", "a pipeline needs at least one step")
+        message = "a pipeline needs at least one step"
+        report.on(node, "bad_value", message, "such as {hello: {run: echo hello}}")
     return steps
 
 
@@ -123,7 +129,7 @@ def _version(node: Node, report: Report) -> int | None:
     value = values.anything(node, report)
     if value != 1 or isinstance(value, bool):
         message = f"this version reads `headway: 1`, not {values.kind_of(node)}"
-        report.on(node, "bad_version", message)
+        report.on(node, "bad_version", message, "write headway: 1")
     return 1
 
 

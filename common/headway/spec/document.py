@@ -15,10 +15,12 @@ from typing import Any, NoReturn
 
 import yaml
 
+from headway.spec import mends
 from headway.spec.report import Report
 
 MAX_BYTES = 1024 * 1024
 MAX_NODES = 100_000  # room for a graph of 10,000 steps; an alias counts as what it stands for
+MAX_DOCUMENTS = 1000
 MAX_ALIASES = 50
 MAX_DEPTH = 32
 
@@ -112,13 +114,13 @@ def _decoded(text: bytes | str, report: Report) -> str:
     if isinstance(text, bytes):
         text = _from_utf8(text, report)
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        report.at(1, 1, "too_large", "the file is larger than 1 MiB")
+        report.at(1, 1, "too_large", "the file is larger than 1 MiB", _SPLIT)
         raise Unreadable
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if odd := _FORBIDDEN.search(text):
         line, column = _line_column(text, odd.start())
         message = f"the character U+{ord(odd.group()):04X} is not allowed in YAML"
-        report.at(line, column, "bad_character", message)
+        report.at(line, column, "bad_character", message, "remove it")
         raise Unreadable
     return text
 
@@ -130,7 +132,7 @@ _FORBIDDEN = re.compile(
 
 def _from_utf8(data: bytes, report: Report) -> str:
     if len(data) > MAX_BYTES:
-        report.at(1, 1, "too_large", "the file is larger than 1 MiB")
+        report.at(1, 1, "too_large", "the file is larger than 1 MiB", _SPLIT)
         raise Unreadable
     try:
         return data.decode("utf-8")
@@ -162,13 +164,17 @@ class _Composer:
         self._anchors: dict[str, Node] = {}
         self._aliases = 0
         self._nodes = 0
+        self._documents = 0
         self._stack: list[_Open] = []
 
     def roots(self) -> Iterator[Node]:
         for event in self._events():
             node: Node | None = None
             if isinstance(event, yaml.DocumentStartEvent):
-                self._anchors, self._aliases, self._nodes = {}, 0, 0
+                self._anchors, self._aliases = {}, 0
+                self._documents += 1
+                if self._documents > MAX_DOCUMENTS:
+                    self._fail(event, "too_large", f"more than {MAX_DOCUMENTS} documents", _SPLIT)
             elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
                 self._open(event)
             elif isinstance(event, yaml.ScalarEvent):
@@ -204,13 +210,14 @@ class _Composer:
             self._report.at(line, column, "tab", "a tab cannot indent YAML", "use spaces")
         else:
             said = error.problem or "this is not YAML"
-            message = f"not YAML: {said}" + (f", {error.context}" if error.context else "")
-            self._report.at(line, column, "syntax", message)
+            context = f", {error.context}" if error.context else ""
+            hint = mends.syntax(row, said + context)
+            self._report.at(line, column, "syntax", f"not YAML: {said}{context}", hint)
         raise Unreadable
 
     def _open(self, event: Any) -> None:
         if len(self._stack) >= MAX_DEPTH:
-            self._fail(event, "too_deep", f"nested deeper than {MAX_DEPTH} levels")
+            self._too_deep(event)
         self._count(event, 1)
         if event.tag and event.tag not in _COLLECTION_TAGS:
             self._bad_tag(event)
@@ -238,7 +245,7 @@ class _Composer:
             elif key.value in entries:
                 first = entries[key.value][0].line
                 message = f"`{key.value}` is given twice; first in line {first}"
-                self._report.on(key, "duplicate_key", message)
+                self._report.on(key, "duplicate_key", message, "keep one of them")
             else:
                 entries[key.value] = (key, value)
         return entries
@@ -254,7 +261,8 @@ class _Composer:
             raw=self._source[start.index : end.index],
         )
         if "\0" in event.value:
-            self._report.on(node, "bad_character", "the character U+0000 is not allowed")
+            message = "the character U+0000 is not allowed"
+            self._report.on(node, "bad_character", message, "remove it")
         return self._anchored(event, node)
 
     def _value(self, event: Any) -> ScalarValue:
@@ -264,7 +272,7 @@ class _Composer:
             return str(event.value)
         if event.tag not in _SCALAR_TAGS:
             self._bad_tag(event)
-            return str(event.value)
+            return f"{event.tag} {event.value}".strip()  # `if: !a` is most likely meant as text
         return self._resolved(event, event.value)
 
     def _resolved(self, event: Any, text: str) -> ScalarValue:
@@ -294,13 +302,15 @@ class _Composer:
     def _alias(self, event: Any) -> Node:
         self._aliases += 1
         if self._aliases > MAX_ALIASES:
-            self._fail(event, "too_many_aliases", f"more than {MAX_ALIASES} aliases")
+            message = f"more than {MAX_ALIASES} aliases"
+            self._fail(event, "too_many_aliases", message, "write some of the values out")
         node = self._anchors.get(event.anchor)
         if node is None:
             message = f"no anchor `&{event.anchor}` ends before this alias"
-            self._fail(event, "bad_alias", message)
+            hint = f"mark the value with &{event.anchor} above, or put it in quotes if it is text"
+            self._fail(event, "bad_alias", message, hint)
         if len(self._stack) + node.height > MAX_DEPTH:
-            self._fail(event, "too_deep", f"nested deeper than {MAX_DEPTH} levels")
+            self._too_deep(event)
         self._count(event, node.size)
         return node
 
@@ -312,19 +322,26 @@ class _Composer:
     def _count(self, event: Any, size: int) -> None:
         self._nodes += size
         if self._nodes > MAX_NODES:
-            self._fail(event, "too_large", f"more than {MAX_NODES:,} values, aliases expanded")
+            message = f"more than {MAX_NODES:,} values, aliases expanded"
+            self._fail(event, "too_large", message, _SPLIT)
 
     def _bad_tag(self, event: Any) -> None:
         mark = event.start_mark
         message = f"the tag `{event.tag}` has no meaning here"
-        self._report.at(mark.line + 1, mark.column + 1, "bad_tag", message)
+        hint = f'a value that begins with `!` needs quotes: "{event.tag[:60]} …"'
+        self._report.at(mark.line + 1, mark.column + 1, "bad_tag", message, hint)
 
-    def _fail(self, event: Any, code: str, message: str) -> NoReturn:
+    def _too_deep(self, event: Any) -> NoReturn:
+        message = f"nested deeper than {MAX_DEPTH} levels"
+        self._fail(event, "too_deep", message, "make it flatter, or pass it as an artifact")
+
+    def _fail(self, event: Any, code: str, message: str, hint: str) -> NoReturn:
         mark = event.start_mark
-        self._report.at(mark.line + 1, mark.column + 1, code, message)
+        self._report.at(mark.line + 1, mark.column + 1, code, message, hint)
         raise Unreadable
 
 
+_SPLIT = "split it into several files, and keep data out of the definition"
 _COLLECTION_TAGS = ("!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _SCALAR_TAGS = tuple(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null"))
 _CONSTANTS: dict[str, ScalarValue] = {

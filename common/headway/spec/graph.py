@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from headway.spec.document import Mapping, Scalar, Sequence
 from headway.spec.report import Report, did_you_mean
 
@@ -15,7 +17,7 @@ def check_graph(root: Mapping, report: Report) -> None:
         finally_ = root.entries["finally"][1]
         assert isinstance(finally_, Mapping)
         message = f"`{name}` is already the name of a step"
-        report.on(finally_.entries[name][0], "duplicate_step", message)
+        report.on(finally_.entries[name][0], "duplicate_step", message, "give it another name")
     for group, needs in groups.items():
         others = set(groups["finally" if group == "steps" else "steps"])
         _check_known(needs, group, others, report)
@@ -46,18 +48,24 @@ def _check_known(needs: Needs, group: str, others: set[str], report: Report) -> 
     for name, wanted in needs.items():
         for need, place in wanted.items():
             if need == name:
-                report.on(place, "self_need", f"step `{name}` needs itself")
+                report.on(place, "self_need", f"step `{name}` needs itself", "drop the need")
             elif need in needs:
                 continue
             elif need in others:
                 message = f"a step of `{group}` can only need steps of `{group}`"
-                hint = None
+                hint = "drop the need, or move the step"
                 if group == "finally":
                     hint = "`finally` steps start when all others have ended; drop the need"
                 report.on(place, "bad_need", f"{message}, and `{need}` is not one", hint)
             else:
-                hint = did_you_mean(need, needs.keys() - {name})
-                report.on(place, "unknown_need", f"there is no step `{need}`", hint)
+                meant = partial(_meant, need, needs, name)
+                report.on(place, "unknown_need", f"there is no step `{need}`", meant)
+
+
+def _meant(need: str, needs: Needs, name: str) -> str:
+    others = [step for step in needs if step != name]
+    known = ", ".join(others[:10]) + (", …" if len(others) > 10 else "")
+    return did_you_mean(need, others) or (f"the steps are: {known}" if known else "drop the need")
 
 
 def _check_doubled(root: Mapping, group: str, report: Report) -> None:
@@ -68,7 +76,9 @@ def _check_doubled(root: Mapping, group: str, report: Report) -> None:
         seen: set[str] = set()
         for scalar in needs_of(step) if isinstance(step, Mapping) else []:
             if scalar.text in seen:
-                report.on(scalar, "duplicate_need", f"`{scalar.text}` is needed twice")
+                report.on(
+                    scalar, "duplicate_need", f"`{scalar.text}` is needed twice", "name it once"
+                )
             seen.add(scalar.text)
 
 
@@ -89,8 +99,15 @@ def _check_cycles(needs: Needs, report: Report) -> None:
                 done.add(name)
             elif need in path and need != name:
                 circle = [*list(path)[list(path).index(need) :], need]
-                message = "the steps need each other in a circle: " + " -> ".join(circle)
-                report.on(needs[name][need], "cycle", message)
+                message = "the steps need each other in a circle: " + _path(circle)
+                report.on(needs[name][need], "cycle", message, "drop one of these needs")
             elif need in needs and need not in done and need not in path:
                 path[need] = None
                 stack.append((need, iter(needs[need])))
+
+
+def _path(circle: list[str]) -> str:
+    """Return the steps of a circle; of a long one, where it begins and where it closes."""
+    if len(circle) > 12:
+        circle = [*circle[:6], f"{len(circle) - 10} more", *circle[-4:]]
+    return " -> ".join(circle)

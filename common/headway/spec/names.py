@@ -24,7 +24,7 @@ def identifier(what: str) -> Reader:
         value: str | None = matching(node, report)
         if value in RESERVED:
             message = f"{what} cannot be `{value}`: the word belongs to the expression language"
-            report.on(node, "reserved_name", message)
+            report.on(node, "reserved_name", message, f"such as `{value}_`")
         return value
 
     return read
@@ -34,7 +34,8 @@ def team(node: Node, report: Report) -> str | None:
     """Return the team's name; `headway` is kept for Headway's own queues."""
     value: str | None = name("team", PIPELINE)(node, report)
     if value == RESERVED_TEAM:
-        report.on(node, "reserved_name", "no team can be called `headway`")
+        message = "no team can be called `headway`"
+        report.on(node, "reserved_name", message, "call it after the people")
     return value
 
 
@@ -42,7 +43,6 @@ def variable(node: Node, report: Report) -> str | None:
     """Return the name of an environment variable; `HEADWAY_` ones belong to the worker."""
     value: str | None = name("environment variable", VARIABLE)(node, report)
     if value is not None and value.startswith("HEADWAY_"):
-        report.on(
-            node, "reserved_name", f"`{value}`: names that begin with HEADWAY_ are the worker's"
-        )
+        message = f"`{value}`: names that begin with HEADWAY_ are the worker's"
+        report.on(node, "reserved_name", message, "take another prefix")
     return value

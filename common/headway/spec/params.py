@@ -12,7 +12,7 @@ from typing import Any
 from headway.clock import rfc3339
 from headway.errors import DefinitionError, Problem
 from headway.expressions.durations import parse_duration
-from headway.spec import names, values
+from headway.spec import mends, names, values
 from headway.spec.document import Mapping as MappingNode
 from headway.spec.document import Node, Scalar
 from headway.spec.report import Report, did_you_mean
@@ -74,7 +74,7 @@ def _declared(name: str, node: Node, given: dict[str, Any], report: Report) -> P
             report.on(default_node, "bad_value", message, f"one of: {shown}")
     if has_default and given["required"]:
         message = f"param `{name}` is required, so its default is never used"
-        report.on(node.entries["required"][0], "conflict", message)
+        report.on(node.entries["required"][0], "conflict", message, "leave one of the two out")
     required = not has_default if given["required"] is None else given["required"]
     return Param(name, kind, required, default, enum, given["description"])
 
@@ -97,7 +97,7 @@ def _default(node: Node, kind: str, name: str, report: Report) -> Any:
     fitting = ("date", "datetime") if field == "logical_date" else ("string",)
     if kind not in fitting:
         message = f"the default of `{name}` must be of type {kind}; `run.{field}` is of type "
-        report.at(*place, "wrong_type", message + fitting[-1])
+        report.at(*place, "wrong_type", message + fitting[-1], f"make it {{type: {fitting[-1]}}}")
         return None
     return "${{ run." + field + " }}"
 
@@ -106,10 +106,31 @@ def _checked(node: Node, kind: str, what: str, report: Report) -> Any:
     try:
         return coerce(values.anything(node, report), kind)
     except ValueError as error:
-        report.on(node, "wrong_type", f"{what} must be of type {kind}: {error}")
+        report.on(node, "wrong_type", f"{what} must be of type {kind}: {error}", _mend(node, kind))
         return None
 
 
+def _mend(node: Node, kind: str) -> str:
+    if kind == "bool" and isinstance(node, Scalar):
+        return mends.boolean(node.text)
+    if kind == "string" and isinstance(node, Scalar) and node.text:
+        return f'in quotes it is text: "{values.shown(node.text)}"'
+    if kind == "duration" and isinstance(node, Scalar):
+        return mends.duration(node.text) or f"such as {_EXAMPLES[kind]}"
+    return f"such as {_EXAMPLES[kind]}, or another type"
+
+
+_EXAMPLES = {
+    "string": '"text"',
+    "int": "3",
+    "float": "0.5",
+    "bool": "true",
+    "date": "2026-01-31",
+    "datetime": "2026-01-31T06:00:00Z",
+    "duration": "90s",
+    "list": "[a, b]",
+    "object": "{a: 1}",
+}
 _KEYS: dict[str, Key] = {
     "type": Key(values.choice("type", TYPES), required=True),
     "default": Key(values.anything),

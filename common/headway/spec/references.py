@@ -110,6 +110,8 @@ class _Graph:
 
 def _check_step(root: Mapping, step: Mapping, scope: Scope, report: Report) -> None:
     for key, (_, node) in step.entries.items():
+        if report.full:
+            return
         if key == "if":
             _check_condition(node, scope, report)
         elif key == "inputs":
@@ -154,13 +156,16 @@ def _check_templates(node: Node, scope: Scope, report: Report) -> None:
     for scalar in _texts(node):
         if scalar.text.startswith("secret://"):
             message = "`secret://` is not available in this version"
-            report.on(scalar, "not_supported", message)
+            report.on(scalar, "not_supported", message, "give it to the worker's environment")
         try:
             parsed = template(scalar.text)
         except ExpressionError as error:
-            report.at(*scalar.place(error.offset), "bad_expression", error.message)
+            place = scalar.place(error.offset)
+            report.at(*place, "bad_expression", error.message, "close it: ${{ params.day }}")
             continue
         for part in parsed.expressions if isinstance(parsed, Template) else ():
+            if report.full:
+                return
             _note(check(part.source, scope), scalar, part.offset, report)
 
 
@@ -168,7 +173,8 @@ def _refuse_templates(key: str, node: Node, report: Report) -> None:
     for scalar in _texts(node):
         if "${{" in scalar.text:
             place = scalar.place(scalar.text.index("${{"))
-            report.at(*place, "bad_expression", f"`{key}` cannot hold an expression")
+            message = f"`{key}` cannot hold an expression"
+            report.at(*place, "bad_expression", message, "env, with, http, wait and inputs can")
 
 
 def _note(faults: list[Fault], scalar: Scalar, base: int, report: Report) -> None:

@@ -62,7 +62,7 @@ def _only_for(kind: str, node: Mapping, report: Report) -> None:
         if key in _NEEDS_KIND and kind not in _NEEDS_KIND[key]:
             fitting = " and ".join(f"`{k}`" for k in _NEEDS_KIND[key])
             message = f"`{key}` has no meaning for a `{kind}` step; only for {fitting} steps"
-            report.on(key_node, "wrong_kind", message)
+            report.on(key_node, "wrong_kind", message, "leave it out")
 
 
 def _run(node: Node, report: Report) -> str | None:
@@ -81,21 +81,23 @@ def _python(node: Node, report: Report) -> str | None:
     value: str | None = values.text("python")(node, report)
     if value is not None and not _FUNCTION.fullmatch(value):
         message = f"`{values.shown(value)}` is not of the form module:function"
-        report.on(node, "bad_value", message)
+        report.on(node, "bad_value", message, "such as sales.transform:main")
     return value
 
 
 def _http(node: Node, report: Report) -> dict[str, Any]:
     http = values.record(node, report, _HTTP, what="http")
     if isinstance(node, Mapping) and {"json", "body"} <= node.entries.keys():
-        report.on(node.entries["body"][0], "conflict", "`json` and `body` exclude each other")
+        message = "`json` and `body` exclude each other"
+        report.on(node.entries["body"][0], "conflict", message, "keep one of them")
     return http
 
 
 def _url(node: Node, report: Report) -> str | None:
     value: str | None = values.text("url")(node, report)
     if value is not None and not value.startswith(("http://", "https://", "${{")):
-        report.on(node, "bad_value", "url must begin with http:// or https://")
+        message = "url must begin with http:// or https://"
+        report.on(node, "bad_value", message, "such as https://example.com/hook")
     return value
 
 
@@ -104,7 +106,7 @@ def _wait(node: Node, report: Report) -> dict[str, Any]:
         return {"for": values.seconds("wait")(node, report), "until": None}
     wait = values.record(node, report, _WAIT, what="wait")
     if isinstance(node, Mapping) and len(node.entries.keys() & {"for", "until"}) != 1:
-        report.on(node, "conflict", "wait needs either `for` or `until`")
+        report.on(node, "conflict", "wait needs either `for` or `until`", "such as {for: 10m}")
     return wait
 
 
@@ -118,7 +120,7 @@ def _until(node: Node, report: Report) -> str | None:
         message = f"`{values.shown(value)}` has no time zone"
     except ValueError:
         message = f"`{values.shown(value)}` is not a time such as 2026-01-31T06:00:00Z"
-    report.on(node, "bad_value", f"until: {message}")
+    report.on(node, "bad_value", f"until: {message}", "end it with Z for UTC")
     return None
 
 
@@ -129,6 +131,10 @@ def read_retry(node: Node, report: Report) -> dict[str, Any]:
     """Return the keys of a retry that are given; a bare number is its `max`."""
     if isinstance(node, Scalar) and type(node.value) is int:
         return {"max": _RETRY["max"].read(node, report)}
+    if isinstance(node, Scalar):
+        message = "retry must be a count, or a mapping of keys to values"
+        values.wrong_type(node, report, message, "such as 3, or {max: 3, delay: 5s}")
+        return {}
     given = values.record(node, report, _RETRY, what="retry")
     return {k: v for k, v in given.items() if isinstance(node, Mapping) and k in node.entries}
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from headway.expressions.durations import parse_duration
+from headway.spec import mends
 from headway.spec.document import Mapping, Node, Scalar, Sequence, plain
 from headway.spec.report import Report, did_you_mean
 
@@ -44,9 +46,11 @@ def record(
         return {}
     for name, (key, _) in entries.items():
         if name in later:
-            report.on(key, "not_supported", f"`{name}` is not available in this version")
+            message = f"`{name}` is not available in this version"
+            report.on(key, "not_supported", message, mends.not_yet(name))
         elif name not in keys:
-            report.on(key, "unknown_key", f"{what} has no key `{name}`", did_you_mean(name, keys))
+            meant = partial(mends.unknown_key, name, keys, later)
+            report.on(key, "unknown_key", f"{what} has no key `{shown(name)}`", meant)
     values: dict[str, Any] = {}
     for name, rule in keys.items():
         if name in entries:
@@ -54,7 +58,7 @@ def record(
         else:
             values[name] = rule.default()
             if rule.required:
-                report.on(node, "missing_key", f"{what} needs `{name}`")
+                report.on(node, "missing_key", f"{what} needs `{name}`", f"add {name}: …")
     return values
 
 
@@ -62,13 +66,14 @@ def mapping(node: Node, report: Report, what: str) -> dict[str, tuple[Scalar, No
     """Return the entries of a mapping, or None after noting that it is something else."""
     if isinstance(node, Mapping):
         return node.entries
-    wrong_type(node, report, f"{what} must be a mapping of keys to values")
+    hint = "write each under its name: {name: …}" if isinstance(node, Sequence) else "{key: value}"
+    wrong_type(node, report, f"{what} must be a mapping of keys to values", hint)
     return None
 
 
-def wrong_type(node: Node, report: Report, sentence: str) -> None:
+def wrong_type(node: Node, report: Report, sentence: str, hint: str | None = None) -> None:
     """Note that a node has another type than the sentence demands."""
-    report.on(node, "wrong_type", f"{sentence}, not {kind_of(node)}")
+    report.on(node, "wrong_type", f"{sentence}, not {kind_of(node)}", hint)
 
 
 def kind_of(node: Node) -> str:
@@ -94,10 +99,11 @@ def text(what: str, *, empty: bool = False) -> Reader:
 
     def read(node: Node, report: Report) -> str | None:
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
-            wrong_type(node, report, f"{what} must be text")
+            quote = "put it in quotes" if isinstance(node, Scalar) and node.text else "give it text"
+            wrong_type(node, report, f"{what} must be text", quote)
             return None
         if not node.value.strip() and not empty:
-            report.on(node, "bad_value", f"{what} is empty")
+            report.on(node, "bad_value", f"{what} is empty", "give it text, or leave the key out")
             return None
         return node.value
 
@@ -112,7 +118,7 @@ def name(what: str, pattern: re.Pattern[str]) -> Reader:
         value: str | None = plain_text(node, report)
         if value is not None and not pattern.fullmatch(value):
             message = f"{what} `{shown(value)}` does not match {pattern.pattern}"
-            report.on(node, "bad_name", message)
+            report.on(node, "bad_name", message, mends.name(value, pattern))
             return None
         return value
 
@@ -139,10 +145,12 @@ def integer(what: str, low: int, high: int) -> Reader:
 
     def read(node: Node, report: Report) -> int | None:
         if not isinstance(node, Scalar) or type(node.value) is not int:
-            wrong_type(node, report, f"{what} must be a whole number")
+            wrong_type(node, report, f"{what} must be a whole number", "write it bare, such as 3")
             return None
         if not low <= node.value <= high:
-            report.on(node, "bad_value", f"{what} must lie between {low} and {high}")
+            nearest = low if node.value < low else high
+            message = f"{what} must lie between {low} and {high}"
+            report.on(node, "bad_value", message, f"the nearest is {nearest}")
             return None
         return node.value
 
@@ -155,7 +163,8 @@ def boolean(what: str) -> Reader:
     def read(node: Node, report: Report) -> bool | None:
         if isinstance(node, Scalar) and isinstance(node.value, bool):
             return node.value
-        wrong_type(node, report, f"{what} must be true or false")
+        hint = mends.boolean(node.text if isinstance(node, Scalar) else "")
+        wrong_type(node, report, f"{what} must be true or false", hint)
         return None
 
     return read
@@ -166,15 +175,19 @@ def seconds(what: str, *, zero: bool = False) -> Reader:
 
     def read(node: Node, report: Report) -> float | None:
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
-            wrong_type(node, report, f"{what} must be a duration such as 90s or 5m")
+            hint = mends.duration(node.text) if isinstance(node, Scalar) else None
+            example = f"{what} must be a duration such as 90s or 5m"
+            wrong_type(node, report, example, hint or "such as 90s")
             return None
         try:
             duration = parse_duration(node.value).total_seconds()
         except ValueError as error:
-            report.on(node, "bad_duration", f"{what}: {error}")
+            hint = mends.duration(node.value) or "such as 90s, 5m or 1h30m"
+            report.on(node, "bad_duration", f"{what}: {error}", hint)
             return None
         if not duration and not zero:
-            report.on(node, "bad_duration", f"{what} must be longer than nothing")
+            message = f"{what} must be longer than nothing"
+            report.on(node, "bad_duration", message, "such as 1s, or leave it out")
         return duration
 
     return read
@@ -185,7 +198,9 @@ def sequence_of(what: str, read_item: Reader) -> Reader:
 
     def read(node: Node, report: Report) -> list[Any] | None:
         if not isinstance(node, Sequence):
-            wrong_type(node, report, f"{what} must be a list")
+            short = isinstance(node, Scalar) and node.text.strip()
+            hint = f"write [{shown(short)}]" if short else "write it in [ ]"
+            wrong_type(node, report, f"{what} must be a list", hint)
             return None
         return [read_item(item, report) for item in node.items]
 
@@ -214,7 +229,7 @@ def environment(what: str) -> Reader:
 
     def read(node: Node, report: Report) -> str | None:
         if not isinstance(node, Scalar) or node.value is None:
-            wrong_type(node, report, f"{what} must be text")
+            wrong_type(node, report, f"{what} must be text", "for empty text write ''")
             return None
         if isinstance(node.value, bool):
             return "true" if node.value else "false"
