@@ -53,6 +53,11 @@ POINTS: Final[dict[str, tuple[Process, ...]]] = {
     "access.add_token": ("api",),
     "access.note_use": ("api",),
     "access.revoke_token": ("api",),
+    "secrets.put": ("api",),
+    "secrets.put.rows": ("api",),
+    "secrets.reseal": ("api",),
+    "secrets.remove": ("api",),
+    "secrets.remove.rows": ("api",),
     "store.put": ("api",),
     # the worker
     "api.register": ("worker",),

@@ -12,6 +12,8 @@ _WORDS = {
     "preempted": "its worker was shut down",
     "expression_error": "an expression failed",
     "exit_status": "its command failed",
+    "secret_missing": "a secret that it needs is not set",
+    "secret_unreadable": "a secret that it needs cannot be decrypted",
 }
 
 

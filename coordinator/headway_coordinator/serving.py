@@ -67,6 +67,7 @@ def serve(settings: CoordinatorSettings) -> int:
         storage=storage,
         store=open_store(settings.store_url),
         secret_key=settings.key(),
+        former_keys=settings.former_keys(),
         clock=clock,
         nudge=publisher.nudge,
         worker_lease=settings.worker_lease,

@@ -42,6 +42,9 @@ class CoordinatorSettings(BaseSettings):
     secret_key_file: Path | None = Field(
         None, description="A file that holds the secret key, instead of HEADWAY_SECRET_KEY."
     )
+    former_secret_keys: SecretStr | None = Field(
+        None, description="Secret keys before this one, with commas; only secrets are read by them."
+    )
     listen: str = Field("127.0.0.1:8470", description="Address and port of the API.")
     metrics_listen: str = Field(
         "127.0.0.1:0", description="Address and port of /metrics; port 0 takes a free one."
@@ -125,6 +128,16 @@ class CoordinatorSettings(BaseSettings):
         """
         return _key(self.secret_key, self.secret_key_file)
 
+    def former_keys(self) -> list[bytes]:
+        """Return the keys that secrets may still be encrypted under.
+
+        Raises:
+            DefinitionError: one is shorter than 16 characters.
+        """
+        given = self.former_secret_keys
+        texts = given.get_secret_value().split(",") if given else []
+        return [_key(SecretStr(text.strip()), None) for text in texts if text.strip()]
+
     def watched_api(self) -> str:
         """Return the address at which the engine finds an API to watch."""
         if self.api_url:
@@ -206,7 +219,7 @@ def redacted_url(url: str) -> str:
     return urlunsplit(parts._replace(netloc=netloc))
 
 
-_SHOWN = {"secret_key": _digest, "broker_url": redacted}
+_SHOWN = {"secret_key": _digest, "former_secret_keys": _digest, "broker_url": redacted}
 
 
 def load_settings(**overrides: Any) -> CoordinatorSettings:

@@ -28,6 +28,7 @@ READS = {
     "leases": {"current"},
     "queries": {"audit", "counts", "queues", "run", "runs", "steps_brief"},
     "runs": {"load", "open_ids"},
+    "secrets": {"find", "listing", "sealed_otherwise"},
     "storage": {"close"},
     "store": {"get", "list"},
     "sweeps": {"database_now", "expired", "occupancy", "overdue", "stranded", "unclaimed"},

@@ -84,8 +84,12 @@ class Bench:
                 logs=self._logs,
                 spool=self.spool,
                 reporter=self._reporter,
-                transfer=lambda claim, token: ArtifactTransfer(
-                    self._apis[3], attempt=claim.attempt, fence=claim.fence, token=token
+                transfer=lambda claim, token, redactor: ArtifactTransfer(
+                    self._apis[3],
+                    attempt=claim.attempt,
+                    fence=claim.fence,
+                    token=token,
+                    redactor=redactor,
                 ),
                 identity=identity,
                 clock=clock,

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from headway.crash_points import crash_point
 from headway.protocol.messages import ArtifactRef
 from headway_worker.api import Api
+from headway_worker.redaction import Redactor
 
 _CHUNK_BYTES = 256 * 1024
 _MOST = 1000
@@ -27,8 +28,11 @@ class ArtifactError(Exception):
 class ArtifactTransfer:
     """Moves one attempt's files to and from the store, through the API."""
 
-    def __init__(self, api: Api, *, attempt: str, fence: int, token: str) -> None:
+    def __init__(
+        self, api: Api, *, attempt: str, fence: int, token: str, redactor: Redactor
+    ) -> None:
         self._api = api
+        self._redactor = redactor
         self._attempt = attempt
         self._fence = fence
         self._token = token
@@ -36,6 +40,8 @@ class ArtifactTransfer:
     def store(self, patterns: Sequence[str], roots: Sequence[Path]) -> list[ArtifactRef]:
         """Return references to the stored files that match, each pattern in the first root that
         has a match.
+
+        A secret's value in a file's name is struck out of the name; contents are left alone.
 
         Raises:
             ArtifactError: `missing_artifact`, `bad_artifact`.
@@ -46,7 +52,11 @@ class ArtifactTransfer:
             files |= matches(pattern, roots)
         if len(files) > _MOST:
             raise ArtifactError("bad_artifact", f"{len(files)} files match, more than {_MOST}")
-        return [self._upload(path, file) for path, file in sorted(files.items())]
+        named = {self._redactor.text(path): file for path, file in sorted(files.items())}
+        if len(named) < len(files):
+            message = "two files have the same name once secrets are struck out of it"
+            raise ArtifactError("bad_artifact", message)
+        return [self._upload(path, file) for path, file in named.items()]
 
     def place(self, inputs: Mapping[str, Sequence[ArtifactRef]], folder: Path) -> None:
         """Download each input's files to `folder`/name/path.

@@ -5,9 +5,10 @@ No Celery here: the task calls `Attempts.handle` with a parsed dispatch, in a po
 
 from __future__ import annotations
 
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +21,7 @@ from headway.errors import HeadwayError, UnavailableError
 from headway.protocol.messages import (
     ArtifactRef,
     Claim,
+    ClaimAnswer,
     Completion,
     Dispatch,
     Outcome,
@@ -36,10 +38,12 @@ from headway_worker.identity import Identity
 from headway_worker.journal import Journal
 from headway_worker.logs import AttemptLog, LogShipper
 from headway_worker.outputs import OutputError, check, ensure_size
+from headway_worker.redaction import Redactor
 from headway_worker.reporter import Reporter
 from headway_worker.roster import Roster
 from headway_worker.runner.process import GRACE_SECONDS
 from headway_worker.scratch import Scratch, ScratchFolders
+from headway_worker.secrets import MissingSecretError, filled
 from headway_worker.spool import Entry, Spool
 from headway_worker.stop import Stop, StopReason
 
@@ -64,7 +68,7 @@ class Ports:
     logs: LogShipper
     spool: Spool
     reporter: Reporter
-    transfer: Callable[[Claim, str], ArtifactTransfer]
+    transfer: Callable[[Claim, str, Redactor], ArtifactTransfer]
     identity: Identity
     clock: Clock
     scratch: ScratchFolders
@@ -121,7 +125,7 @@ class Attempts:
                 _log.info("claim_lost", attempt=claim.attempt, reason=str(answer.reason))
             return
         try:
-            self._run(claim, answer.work, answer.token)
+            self._run(claim, answer, answer.work, answer.token)
         finally:
             self._performed[claim.attempt] = None
             while len(self._performed) > _REMEMBERED:
@@ -130,17 +134,24 @@ class Attempts:
     def _was_performed(self, attempt: str) -> bool:
         return attempt in self._performed or self._ports.spool.get(attempt) is not None
 
-    def _run(self, claim: Claim, work: Work, token: str) -> None:
+    def _run(self, claim: Claim, answer: ClaimAnswer, work: Work, token: str) -> None:
         ports = self._ports
+        redactor = Redactor(answer.secrets.values())
         stop = ports.roster.hold(claim.attempt, claim.fence)
-        log = ports.logs.open(claim.attempt, claim.fence)
+        log = ports.logs.open(claim.attempt, claim.fence, redactor)
         started_at = ports.clock.now()
         with structlog.contextvars.bound_contextvars(run=work.run, attempt=claim.attempt):
             try:
-                ended = self._perform(claim, work, token, stop, log)
+                if answer.failure is None:
+                    ended = self._perform(claim, filled(work, answer.secrets), token, stop, log)
+                else:
+                    ended = _Ended(Outcome.FAILED, error=answer.failure)
+            except MissingSecretError as error:
+                ended = _failed("secret_missing", str(error))
             except Exception as error:  # the edge of an attempt: its worker must live on
-                _log.exception("attempt_broke")
+                _log.error("attempt_broke", story=redactor.text(traceback.format_exc()))
                 ended = _failed("internal", f"{type(error).__name__}: {error}")
+            ended = _redacted(ended, redactor)
             log_bytes = ports.logs.close(log, _LOG_FLUSH_SECONDS)
             if stop.reason is not StopReason.DISOWNED:
                 completion = self._completion(claim, work, ended, started_at, log_bytes)
@@ -153,7 +164,7 @@ class Attempts:
         executor = self._ports.executors.get(work.kind)
         if executor is None:
             return _failed("unknown_kind", f"this worker has no executor for {work.kind} steps")
-        transfer = self._ports.transfer(claim, token)
+        transfer = self._ports.transfer(claim, token, log.redactor)
         with self._ports.scratch.folder() as folders:
             self._ports.journal.settled(claim.attempt, str(folders.work))
             try:
@@ -287,6 +298,24 @@ def _stopped(stop: Stop, work: Work) -> _Ended | None:
             return _Ended(Outcome.CANCELLED)
         case StopReason.LEASE_EXPIRED | StopReason.PREEMPTED | StopReason.DISOWNED:
             return _Ended(Outcome.LOST, reason=str(stop.reason))
+
+
+def _redacted(ended: _Ended, redactor: Redactor) -> _Ended:
+    """Return the end without secrets' values; names of artifacts lost them before."""
+    if not redactor:
+        return ended
+    outputs = redactor.value(dict(ended.outputs or {}))
+    try:
+        ensure_size(outputs)  # a short number that is struck out becomes longer
+    except OutputError as too_large:
+        return _failed(too_large.code, str(too_large))
+    error = ended.error and StepError(
+        code=redactor.text(ended.error.code),
+        message=redactor.text(ended.error.message),
+        detail=None if ended.error.detail is None else redactor.text(ended.error.detail),
+    )
+    reason = None if ended.reason is None else redactor.text(ended.reason)
+    return replace(ended, outputs=outputs, error=error, reason=reason)
 
 
 def _failed(

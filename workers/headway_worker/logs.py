@@ -17,6 +17,7 @@ from headway.errors import HeadwayError, UnavailableError
 from headway.protocol.messages import LogBatch, LogChunk
 from headway_worker.api import Api
 from headway_worker.identity import Identity
+from headway_worker.redaction import Redactor
 
 LIMIT_BYTES = 100 * 1024 * 1024
 TRUNCATED = b"\n[headway] log truncated\n"
@@ -29,10 +30,18 @@ _log = structlog.get_logger()
 
 
 class AttemptLog:
-    """One attempt's output; written by its thread, read by the sender."""
+    """One attempt's output; written by its thread, read by the sender.
 
-    def __init__(self, shipper: LogShipper, attempt: str, fence: int, limit: int) -> None:
+    Secrets' values are struck out before anything is kept: offsets, sizes and the limit are those
+    of what is left.
+    """
+
+    def __init__(
+        self, shipper: LogShipper, attempt: str, fence: int, limit: int, redactor: Redactor
+    ) -> None:
         self._shipper = shipper
+        self.redactor = redactor
+        self._clear = redactor.stream()
         self._limit = limit
         self.attempt = attempt
         self.fence = fence
@@ -44,6 +53,16 @@ class AttemptLog:
 
     def write(self, data: bytes) -> None:
         """Add output; what is over the limit is dropped, and said to be."""
+        self._add(data if self._clear is None or self.truncated else self._clear.feed(data))
+
+    def finish(self) -> None:
+        """Add what was held back, as it may have been the beginning of a secret's value."""
+        if self._clear is not None:
+            self._add(self._clear.finish())
+
+    def _add(self, data: bytes) -> None:
+        if not data:
+            return
         with self._shipper.changed:
             if self.truncated:
                 return
@@ -63,7 +82,8 @@ class AttemptLog:
         return self._shipper.buffered > _BUFFER_BYTES
 
     def last_line(self) -> str:
-        """Return the last line that is not blank, for an error's text."""
+        """Return the last line that is not blank, for an error's text; the output has ended."""
+        self.finish()
         lines = self._tail.decode(errors="replace").split("\n")
         return next((line.strip()[:500] for line in reversed(lines) if line.strip()), "")
 
@@ -85,9 +105,9 @@ class LogShipper:
     def start(self) -> None:
         self._thread.start()
 
-    def open(self, attempt: str, fence: int) -> AttemptLog:
+    def open(self, attempt: str, fence: int, redactor: Redactor) -> AttemptLog:
         """Return the log of an attempt that begins."""
-        log = AttemptLog(self, attempt, fence, self._limit)
+        log = AttemptLog(self, attempt, fence, self._limit, redactor)
         with self.changed:
             self._logs[attempt] = log
         return log
@@ -97,6 +117,7 @@ class LogShipper:
 
         What was not taken by then is given up: the report of the attempt's end matters more.
         """
+        log.finish()
         with self.changed:
             if log.pending:
                 self._hurry += 1

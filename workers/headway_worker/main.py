@@ -37,6 +37,7 @@ from headway_worker.journal import Journal
 from headway_worker.leftovers import reap
 from headway_worker.logs import LogShipper
 from headway_worker.metrics import Figures, MetricsServer
+from headway_worker.redaction import Redactor
 from headway_worker.reporter import Reporter
 from headway_worker.roster import Roster
 from headway_worker.runner.interpreters import Interpreters
@@ -241,9 +242,13 @@ class Worker:
     def _ports(self, lease: float) -> Ports:
         transfers = self._api(timeout=60.0)
 
-        def transfer(claim: Claim, token: str) -> ArtifactTransfer:
+        def transfer(claim: Claim, token: str, redactor: Redactor) -> ArtifactTransfer:
             return ArtifactTransfer(
-                transfers, attempt=claim.attempt, fence=claim.fence, token=token
+                transfers,
+                attempt=claim.attempt,
+                fence=claim.fence,
+                token=token,
+                redactor=redactor,
             )
 
         claims = Claims(

@@ -1,10 +1,10 @@
 """Secrets' values struck out of what leaves the worker, also where they are encoded or cut in two.
 
 A value is found as it is and in the forms that programs give it unasked: base64 at each of its
-three alignments, URL-encoded, escaped for JSON, for Python's `repr` and for a shell. A value of several
-lines is found line by line. Forms longer than 64 bytes are found in pieces, so that a stream is
-never held back by more than 63 bytes. What is encrypted, reversed or spelled out letter by letter
-is not found: nobody can.
+three alignments, URL-encoded, escaped for JSON, for Python's `repr` and for a shell. A value of
+several lines is found line by line. Forms longer than 64 bytes are found in pieces, so that a
+stream is never held back by more than 63 bytes. What is encrypted, reversed or spelled out letter
+by letter is not found: nobody can.
 
 The cost is linear in the text. A few patterns are searched one by one. Of many patterns an index
 knows the blocks of eight bytes at their first eight places: a text that holds a pattern of 15 bytes
@@ -235,10 +235,12 @@ def _merged(spans: list[_Span]) -> list[_Span]:
 def _forms(value: str) -> Iterator[bytes]:
     """Yield the value as programs print it."""
     lines = [line.strip() for line in value.splitlines()]
-    for text in {value.strip(), *lines} if len(lines) > 1 else {value.strip()}:
+    # Lines that are too short are found only with their neighbours.
+    by_itself = len(lines) == 1 or any(0 < len(line) < SHORTEST for line in lines)
+    for text in {value.strip(), *lines}:
         if len(text) < SHORTEST:
             continue
-        if len(lines) == 1 or text in lines:
+        if by_itself or text in lines:
             yield from (escape(text).encode() for escape in _ESCAPES)
             yield repr(text.encode())[2:-1].encode()
         yield from _base64_forms(text.encode())

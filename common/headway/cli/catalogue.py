@@ -55,6 +55,7 @@ CATALOGUE: tuple[Entry, ...] = (
           _HERE + "doctor:register", _INSTALLATION),
     Entry("team", "Add and list teams.", _HERE + "teams:register", _INSTALLATION),
     Entry("token", "Create, list and revoke tokens.", _HERE + "tokens:register", _INSTALLATION),
+    Entry("secret", "Set, list and remove secrets.", _HERE + "secrets:register", _INSTALLATION),
     Entry("up", "Run the whole of Headway on this machine.", _COORDINATOR, _SERVICES, "embedded"),
     Entry("coordinator", "Run a coordinator.", _COORDINATOR, _SERVICES, "coordinator"),
     Entry("worker", "Run steps of a team.", "headway_worker.cli:register", _SERVICES),

@@ -13,7 +13,7 @@ import typer
 from headway.cli.arguments import FilesArgument, JsonOption, unreadable
 from headway.cli.connection import connect
 from headway.cli.failures import lines_of
-from headway.cli.printing import clean, print_document, print_table
+from headway.cli.printing import clean, print_document, print_table, rows_of
 from headway.errors import DefinitionError, Problem
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def apply(files: FilesArgument, json: JsonOption = False) -> int:
     definitions = valid_definitions(files)
     with connect() as client:
         answer = client.apply(definitions.files)
+    for warning in rows_of(answer, "warnings"):
+        print(clean(f"warning: {warning.get('message')} ({warning.get('hint')})"), file=sys.stderr)
     if json:
         print_document(answer)
         return 0

@@ -152,17 +152,35 @@ class Client:
     def revoke_token(self, id: str) -> Json:
         return self._json(Call("DELETE", f"{_BASE}/tokens/{_part(id)}"))
 
+    def secrets(self, team: str | None = None) -> Json:
+        return self._whole("secrets", {"team": team})
+
+    def put_secret(self, name: str, value: str, *, team: str | None = None) -> Json:
+        """Set a secret; the same value again changes nothing."""
+        body: Json = {"value": value}
+        if team is not None:
+            body["team"] = team
+        headers = {"Idempotency-Key": self._new_key()}
+        return self._json(Call("PUT", f"{_BASE}/secrets/{_part(name)}", json=body, headers=headers))
+
+    def remove_secret(self, name: str, *, team: str | None = None) -> Json:
+        return self._json(Call("DELETE", f"{_BASE}/secrets/{_part(name)}", {"team": team}))
+
+    def rekey_secrets(self) -> Json:
+        """Encrypt every secret under the coordinators' present key."""
+        return self._post("/secrets/rekey", {})
+
     # --- sending -------------------------------------------------------------------------------
 
     def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Json:
         return self._json(Call("GET", _BASE + path, query or {}))
 
-    def _whole(self, name: str) -> Json:
+    def _whole(self, name: str, query: Mapping[str, Any] | None = None) -> Json:
         """Return a list with all its pages; lists of an installation's parts are short."""
         rows: list[Any] = []
         cursor: str | None = None
         for _ in range(_MOST_PAGES):
-            page = self._get(f"/{name}", {"limit": _PAGE, "cursor": cursor})
+            page = self._get(f"/{name}", {**(query or {}), "limit": _PAGE, "cursor": cursor})
             rows += page.get(name) or []
             cursor = page.get("next")
             if not cursor:

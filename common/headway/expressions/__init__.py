@@ -11,7 +11,14 @@ from headway.expressions.evaluation import context, evaluate, evaluate_condition
 from headway.expressions.limits import ExpressionError
 from headway.expressions.names import RESERVED, Names, names, simple_path
 from headway.expressions.scope import Fault, Scope
-from headway.expressions.template import Part, Template, expressions_in, resolve, template
+from headway.expressions.template import (
+    Part,
+    Template,
+    as_text,
+    expressions_in,
+    resolve,
+    template,
+)
 
 __all__ = [
     "RESERVED",
@@ -21,6 +28,7 @@ __all__ = [
     "Part",
     "Scope",
     "Template",
+    "as_text",
     "check",
     "context",
     "evaluate",

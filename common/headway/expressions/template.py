@@ -99,11 +99,12 @@ def resolve(value: Any, evaluate: Callable[[str], Any]) -> Any:
     if (whole := parsed.whole) is not None:
         return evaluate(whole.source)
     return "".join(
-        _as_text(evaluate(part.source)) if isinstance(part, Part) else part for part in parsed.parts
+        as_text(evaluate(part.source)) if isinstance(part, Part) else part for part in parsed.parts
     )
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return a value as it stands amid text: text bare, any other value as compact JSON."""
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

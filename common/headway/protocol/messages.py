@@ -114,8 +114,17 @@ class ArtifactRef(Message):
     size: Count
 
 
+class SecretUse(Message):
+    """Where a step's body refers to a secret: the path to a text, and where `secret://NAME` begins
+    in it. What merely looks like a reference elsewhere is text."""
+
+    name: Name
+    at: Annotated[list[str | int], Field(min_length=2, max_length=100)]
+    start: Count
+
+
 class Work(Message):
-    """A claimed attempt's resolved step: everything a worker needs to perform it.
+    """A claimed attempt's resolved step: everything a worker needs to perform it but the secrets.
 
     `body` is the step's canonical definition with every `${{ }}` resolved: exactly one of
     `run`, `python`, `http`, and `env`, `with`, `outputs`, `artifacts`, `workdir`, `interpreter`.
@@ -132,10 +141,26 @@ class Work(Message):
     code: str | None = None
     timeout_ms: Count | None = None
     inputs: dict[str, list[ArtifactRef]] = {}
+    secrets: list[SecretUse] = []
+
+
+class StepError(Message):
+    """Why an attempt did not succeed: a stable code, a sentence, and what helps to find it."""
+
+    code: Name
+    message: Text
+    detail: Annotated[str, StringConstraints(max_length=65_536)] | None = None
 
 
 class ClaimAnswer(Message):
-    """Won: `work`, `token` and the lease. Lost: `reason`, and the worker drops the message."""
+    """Won: `work`, `token` and the lease. Lost: `reason`, and the worker drops the message.
+
+    `secrets` are the values that `work` refers to, by name: they are in this answer and nowhere
+    else, and no error or representation of it may show them. `failure`: the step cannot be
+    performed, and this is why; the worker reports it.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     attempt: Id
     fence: Count
@@ -143,9 +168,13 @@ class ClaimAnswer(Message):
     reason: LostReason | None = None
     work: Work | None = None
     token: str | None = None
+    secrets: dict[str, str] = Field(default={}, repr=False)
+    failure: StepError | None = None
 
 
 class ClaimAnswers(Message):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     lease_ms: Count
     claims: list[ClaimAnswer]
 
@@ -178,14 +207,6 @@ class HeartbeatAnswer(Message):
     cancel: list[Id] = []
     acknowledged: list[Id] = []
     resend: list[Id] = []
-
-
-class StepError(Message):
-    """Why an attempt did not succeed: a stable code, a sentence, and what helps to find it."""
-
-    code: Name
-    message: Text
-    detail: Annotated[str, StringConstraints(max_length=65_536)] | None = None
 
 
 def _of_size(outputs: dict[str, Any]) -> dict[str, Any]:

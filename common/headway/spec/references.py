@@ -19,12 +19,14 @@ from headway.spec.document import Mapping, Node, Scalar, Sequence
 from headway.spec.graph import needs_of
 from headway.spec.params import Param
 from headway.spec.report import Report
+from headway.spec.secrets import PLACES, PREFIX, fault_in
 from headway.spec.steps import LATER
 
 Steps = dict[str, Node]
 
 _TEMPLATED = frozenset({"env", "with", "http", "wait", "inputs"})
 _OWN_RULES = frozenset({"run", "if"})
+_SECRET_HINT = "only the texts of `env`, `with` and `http` are given secrets"
 _PROCESS_KINDS = frozenset({"run", "python"})
 _IMPLIED_OUTPUTS = {"http": {"status": "int"}}
 
@@ -44,6 +46,8 @@ def check_references(
             upstream = graph.upstream_of(name)
             scope = Scope(params=types, outputs=outputs, upstream=upstream, step=name)
             _check_step(root, node, scope, report)
+    if "params" in root.entries:
+        _refuse_secrets("params", root.entries["params"][1], report)
 
 
 def _steps(root: Mapping, group: str) -> Steps:
@@ -112,6 +116,10 @@ def _check_step(root: Mapping, step: Mapping, scope: Scope, report: Report) -> N
     for key, (_, node) in step.entries.items():
         if report.full:
             return
+        if key in PLACES:
+            _check_secrets(node, report)
+        elif key not in LATER:
+            _refuse_secrets(key, node, report)
         if key == "if":
             _check_condition(node, scope, report)
         elif key == "inputs":
@@ -124,6 +132,7 @@ def _check_step(root: Mapping, step: Mapping, scope: Scope, report: Report) -> N
         _, defaults = root.entries.get("defaults", (None, None))
         if isinstance(defaults, Mapping) and "env" in defaults.entries:
             _check_templates(defaults.entries["env"][1], scope, report)
+            _check_secrets(defaults.entries["env"][1], report)
 
 
 def _check_condition(node: Node, scope: Scope, report: Report) -> None:
@@ -154,9 +163,6 @@ def _check_inputs(node: Node, scope: Scope, report: Report) -> None:
 
 def _check_templates(node: Node, scope: Scope, report: Report) -> None:
     for scalar in _texts(node):
-        if scalar.text.startswith("secret://"):
-            message = "`secret://` is not available in this version"
-            report.on(scalar, "not_supported", message, "give it to the worker's environment")
         try:
             parsed = template(scalar.text)
         except ExpressionError as error:
@@ -166,7 +172,30 @@ def _check_templates(node: Node, scope: Scope, report: Report) -> None:
         for part in parsed.expressions if isinstance(parsed, Template) else ():
             if report.full:
                 return
+            if PREFIX in part.source:
+                message = "what an expression gives is never taken for a secret"
+                hint = "write secret://name beside `${{ }}`, not inside"
+                report.at(*scalar.place(part.offset), "bad_secret", message, hint)
             _note(check(part.source, scope), scalar, part.offset, report)
+
+
+def _check_secrets(node: Node, report: Report) -> None:
+    url = node.entries.get("url") if isinstance(node, Mapping) else None
+    for scalar in _texts(node):
+        if PREFIX not in scalar.text:
+            continue
+        fault = fault_in(scalar.text, is_url=url is not None and scalar is url[1])
+        if fault is not None:
+            report.at(*scalar.place(fault.offset), "bad_secret", fault.message, fault.hint)
+
+
+def _refuse_secrets(key: str, node: Node, report: Report) -> None:
+    for scalar in _texts(node):
+        if PREFIX in scalar.text:
+            place = scalar.place(scalar.text.index(PREFIX))
+            hint = 'pass it by env: {NAME: "secret://…"} and write "$NAME" here'
+            hint = hint if key == "run" else _SECRET_HINT
+            report.at(*place, "bad_secret", f"`{key}` cannot hold a secret", hint)
 
 
 def _refuse_templates(key: str, node: Node, report: Report) -> None:

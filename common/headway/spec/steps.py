@@ -10,6 +10,7 @@ from headway.plan.model import Kind, When
 from headway.spec import names, values
 from headway.spec.document import Mapping, Node, Scalar
 from headway.spec.report import Report, did_you_mean
+from headway.spec.secrets import PREFIX
 from headway.spec.values import Key, Reader
 
 OUTPUT_TYPES = ("string", "int", "float", "bool", "date", "datetime", "duration", "list", "object")
@@ -95,7 +96,7 @@ def _http(node: Node, report: Report) -> dict[str, Any]:
 
 def _url(node: Node, report: Report) -> str | None:
     value: str | None = values.text("url")(node, report)
-    if value is not None and not value.startswith(("http://", "https://", "${{")):
+    if value is not None and not value.startswith(("http://", "https://", "${{", PREFIX)):
         message = "url must begin with http:// or https://"
         report.on(node, "bad_value", message, "such as https://example.com/hook")
     return value

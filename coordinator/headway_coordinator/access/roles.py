@@ -25,7 +25,10 @@ class Action(StrEnum):
     CANCEL_RUN = "cancel_run"
     RETRY_RUN = "retry_run"
     APPLY = "apply"
+    READ_SECRETS = "read_secrets"  # that they are there; never what they are
+    MANAGE_SECRETS = "manage_secrets"
     MANAGE_TOKENS = "manage_tokens"
+    MANAGE_KEYS = "manage_keys"
     MANAGE_TEAMS = "manage_teams"
     WORK = "work"
 
@@ -43,12 +46,14 @@ _VIEWER = frozenset(
 )
 _OPERATOR = _VIEWER | {
     Action.READ_AUDIT,
+    Action.READ_SECRETS,
     Action.START_RUN,
     Action.CANCEL_RUN,
     Action.RETRY_RUN,
 }
-_AUTHOR = _OPERATOR | {Action.APPLY}
-_ADMIN = _AUTHOR | {Action.MANAGE_TOKENS, Action.MANAGE_TEAMS}
+# Whoever may apply a definition can have a step read a secret, so setting one asks for no more.
+_AUTHOR = _OPERATOR | {Action.APPLY, Action.MANAGE_SECRETS}
+_ADMIN = _AUTHOR | {Action.MANAGE_TOKENS, Action.MANAGE_TEAMS, Action.MANAGE_KEYS}
 
 ROLES: Mapping[str, frozenset[Action]] = {
     "viewer": _VIEWER,

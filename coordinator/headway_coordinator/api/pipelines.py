@@ -25,7 +25,8 @@ Author = Annotated[Identity, Depends(Allow(Action.APPLY))]
 def apply(parts: Parts, identity: Author, body: Apply) -> Response:
     """Store the definitions as newest versions; all of them, or none if one has a problem."""
     files = [SourceFile(file.name, file.text) for file in body.files]
-    return answer({"applied": apply_definitions(parts.storage, identity, files)})
+    applied = apply_definitions(parts.storage, identity, files)
+    return answer({"applied": applied, "warnings": parts.secrets.warnings(applied)})
 
 
 @router.get("/pipelines")

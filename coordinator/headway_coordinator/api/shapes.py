@@ -50,6 +50,7 @@ Line = Annotated[
 Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_storable)]
 
 RunId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
+SecretPart = Annotated[str, Path(min_length=1, max_length=200)]
 NamePart = Annotated[str, Path(pattern=_NAME)]
 StepPart = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.\[\]-]{1,128}$")]
 StepQuery = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.\[\]-]{1,128}$")]
@@ -88,6 +89,13 @@ class CancelRun(Shape):
 
 class AddTeam(Shape):
     name: NameText
+
+
+class PutSecret(Shape):
+    """`team` null: the caller's, or the only one."""
+
+    value: Annotated[str, Field(repr=False)]
+    team: NameText | None = None
 
 
 class AddToken(Shape):

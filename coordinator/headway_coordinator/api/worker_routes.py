@@ -38,6 +38,7 @@ from headway_coordinator.api.worker_call import WorkerCall, team_of
 from headway_coordinator.application.completions import record_completions
 from headway_coordinator.application.ports import ClaimResult
 from headway_coordinator.application.reading import artifact_key
+from headway_coordinator.application.secrets import NOTHING_GIVEN, Given
 from headway_coordinator.application.services import Services
 from headway_coordinator.application.uploads import held_attempt, store_artifact, store_logs
 
@@ -106,12 +107,16 @@ def claim(services: Services, team: str, batch: ClaimBatch) -> bytes:
     results = services.storage.workers.claim(team, batch, services.worker_lease)
     if results is None:
         raise _superseded(batch.worker)
-    claims = [_claim_answer(services.secret_key, batch, result) for result in results]
+    given = services.secrets.for_claims(team, results)
+    claims = [
+        _claim_answer(services.secret_key, batch, result, given.get(result.attempt, NOTHING_GIVEN))
+        for result in results
+    ]
     lease = _milliseconds(services.worker_lease.total_seconds())
     return _json(ClaimAnswers.model_construct(lease_ms=lease, claims=claims))
 
 
-def _claim_answer(key: bytes, batch: ClaimBatch, result: ClaimResult) -> ClaimAnswer:
+def _claim_answer(key: bytes, batch: ClaimBatch, result: ClaimResult, given: Given) -> ClaimAnswer:
     token = None
     if result.work is not None:
         token = completion_token(
@@ -128,6 +133,8 @@ def _claim_answer(key: bytes, batch: ClaimBatch, result: ClaimResult) -> ClaimAn
         reason=result.reason,
         work=result.work,
         token=token,
+        secrets=dict(given.values),
+        failure=given.failure,
     )
 
 

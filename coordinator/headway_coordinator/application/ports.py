@@ -6,7 +6,7 @@ precondition does not hold raises `PreconditionFailed` and rolls its whole trans
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +21,7 @@ from headway.protocol.messages import (
     Register,
     Work,
 )
+from headway_coordinator.access.cipher import SealedSecret
 from headway_coordinator.engine.model import (
     AttemptEnded,
     AttemptMade,
@@ -409,6 +410,40 @@ class Access(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SecretInfo:
+    """What may be told of a secret. `key_id` names the key that its value is encrypted under."""
+
+    team: str
+    name: str
+    version: int
+    changed_at: datetime
+    changed_by: str
+    key_id: str
+
+
+class Secrets(Protocol):
+    """Sealed values only: no key is known here."""
+
+    def listing(self, teams: Sequence[str] | None) -> list[SecretInfo]:
+        """Return the secrets of those teams (None: of all), by team and name."""
+
+    def find(self, team: str, names: Collection[str]) -> list[SealedSecret]:
+        """Return those that exist."""
+
+    def sealed_otherwise(self, key_id: str) -> list[SealedSecret]:
+        """Return all that are under another key."""
+
+    def put(self, new: SealedSecret, *, before: int | None, actor: str) -> bool:
+        """Store it and an audit row if the present version is `before` (None: there is none)."""
+
+    def reseal(self, old: SealedSecret, new: SealedSecret) -> bool:
+        """Put the same value under another key if it is still the old one."""
+
+    def remove(self, team: str, name: str, *, actor: str) -> int | None:
+        """Remove it, with an audit row; return the version it had, None if there was none."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunFilter:
     teams: Sequence[str] | None = None
     pipeline: str | None = None
@@ -453,6 +488,7 @@ class Storage(Protocol):
     sweeps: Sweeps
     definitions: Definitions
     access: Access
+    secrets: Secrets
     queries: Queries
 
     def advancing(self, lease: Lease) -> AbstractContextManager[Advancing]:

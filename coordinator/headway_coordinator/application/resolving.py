@@ -27,6 +27,7 @@ from headway.expressions import (
 from headway.expressions.durations import parse_duration
 from headway.plan.model import Kind, Plan, PlanStep
 from headway.protocol.messages import ArtifactRef
+from headway.spec.secrets import Path, rendered, texts_with_secrets
 from headway_coordinator.engine.events import Admitted, Decided, Deferred, Unresolvable
 from headway_coordinator.engine.model import RunState
 
@@ -46,6 +47,7 @@ class Resolver:
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
         self._constant: dict[tuple[str, int], dict[str, Any] | None] = {}
+        self._secret: dict[tuple[str, int], list[tuple[Path, str]]] = {}
 
     def condition(self, state: RunState, planned: PlanStep) -> Decided | Unresolvable:
         """Return whether the step's `if` lets it run."""
@@ -77,10 +79,11 @@ class Resolver:
         body = self._constant_body(state.plan, planned)
         if body is None:
             body = dict(self._resolve(state, planned.body))
+        secrets = self._place_secrets(state, planned, body)
         inputs = {name: _refs(name, value) for name, value in body.pop("inputs", {}).items()}
         body["env"] = {name: env_text(value) for name, value in (body.get("env") or {}).items()}
         plan, run = state.plan, state.run
-        return {
+        work = {
             "run": run.id,
             "pipeline": run.pipeline,
             "team": run.team,
@@ -92,6 +95,28 @@ class Resolver:
             "timeout_ms": _milliseconds(planned.timeout),
             "inputs": inputs,
         }
+        return work | {"secrets": secrets} if secrets else work
+
+    def _place_secrets(
+        self, state: RunState, planned: PlanStep, body: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Return where the resolved body refers to secrets, as the definition's own text says it.
+
+        The references stay in the body; a claim's answer brings the values. What an expression gave
+        is never searched: a parameter that holds `secret://name` stays a text.
+        """
+        key = (state.plan.digest, planned.index)
+        if key not in self._secret:
+            if len(self._secret) > _CACHE_LIMIT:
+                self._secret.clear()
+            self._secret[key] = texts_with_secrets(planned.body)
+        uses = []
+        for path, text in self._secret[key]:
+            shown, own = rendered(text, path, lambda source: self._evaluate(state, source))
+            if shown != text:
+                _put(body, path, shown)
+            uses += [{"name": u.name, "at": list(u.at), "start": u.start} for u in own]
+        return uses
 
     def _constant_body(self, plan: Plan, planned: PlanStep) -> dict[str, Any] | None:
         """Return the body if it holds no expression; found out once a plan and step."""
@@ -140,6 +165,14 @@ def env_text(value: Any) -> str:
         return orjson.dumps(value).decode()
     except TypeError:  # whole numbers over 64 bits
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _put(body: Any, path: Path, text: str) -> None:
+    """Put a text in its place of a resolved body, which is a copy: a use of a secret counts
+    characters of this very text."""
+    for part in path[:-1]:
+        body = body[part]
+    body[path[-1]] = text
 
 
 def _refs(name: str, value: Any) -> list[Any]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from headway.clock import Clock
 from headway.findings import Finding, unknown
+from headway_coordinator.access.cipher import Cipher
 from headway_coordinator.application.identity import Identities
 from headway_coordinator.application.ports import Storage, Store
+from headway_coordinator.application.secrets import Secrets
 
 
 def _uncounted(kind: str) -> None: ...
@@ -30,7 +32,8 @@ def _nothing() -> Mapping[str, Any]:
 class Services:
     """The parts. `nudge` wakes the leader and neither raises nor blocks; `dispatch_state` says what
     this process knows of the broker; `refused` counts a refused completion by its kind; `examine`
-    looks at the database's and the broker's servers themselves."""
+    looks at the database's and the broker's servers themselves. `former_keys` are secret keys that
+    secrets may still be encrypted under."""
 
     storage: Storage
     store: Store
@@ -42,7 +45,9 @@ class Services:
     dispatch_state: Callable[[], Mapping[str, Any]] = _nothing
     refused: Callable[[str], None] = _uncounted
     examine: Callable[[], list[Finding]] = _unexamined
+    former_keys: Sequence[bytes] = field(default=(), repr=False)
     identities: Identities = field(init=False, repr=False)
+    secrets: Secrets = field(init=False, repr=False)
 
     @property
     def live_within(self) -> timedelta:
@@ -52,3 +57,5 @@ class Services:
     def __post_init__(self) -> None:
         identities = Identities(self.storage.access, self.secret_key, self.clock)
         object.__setattr__(self, "identities", identities)
+        secrets = Secrets(self.storage, Cipher(self.secret_key, self.former_keys))
+        object.__setattr__(self, "secrets", secrets)

@@ -44,6 +44,9 @@ from headway_coordinator.engine.states import (
 
 LOSS_LIMIT = 3  # attempts lost to the infrastructure, before their step fails with `infra_lost`
 
+# Codes of failures that stay until a person does something: a retry would only fail again.
+NOT_RETRIED = frozenset({"secret_missing", "secret_unreadable"})
+
 # The reason of a live `finally` step that was asked to stop: the run's own state cannot say it.
 STOP_ASKED = "cancelling"
 
@@ -159,6 +162,9 @@ def _failed(draft: Draft, step: Step, planned: PlanStep, event: Finished) -> Non
     failures = step.failures + 1
     code = (event.error or {}).get("code")
     reason = "timed_out" if event.outcome == "timed_out" else event.reason or code or "failed"
+    if code in NOT_RETRIED:
+        draft.end(step, StepStatus.FAILED, reason=reason, error=event.error, failures=failures)
+        return
     if failures > planned.retry.max or _stopping(draft, step):
         draft.end(step, StepStatus.FAILED, reason=reason, error=event.error, failures=failures)
         return

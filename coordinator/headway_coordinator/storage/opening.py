@@ -16,6 +16,7 @@ from headway_coordinator.application.ports import (
     Leases,
     Queries,
     Runs,
+    Secrets,
     Storage,
     Sweeps,
     Workers,
@@ -29,6 +30,7 @@ from headway_coordinator.storage.inbox import StoredInbox
 from headway_coordinator.storage.leasing import StoredLeases
 from headway_coordinator.storage.queries import StoredQueries
 from headway_coordinator.storage.runs import StoredRuns
+from headway_coordinator.storage.secrets import StoredSecrets
 from headway_coordinator.storage.sweeps import StoredSweeps
 from headway_coordinator.storage.workers import StoredWorkers
 
@@ -83,6 +85,7 @@ class DatabaseStorage:
         self.sweeps: Sweeps = StoredSweeps(database)
         self.definitions: Definitions = StoredDefinitions(database)
         self.access: Access = StoredAccess(database)
+        self.secrets: Secrets = StoredSecrets(database)
         self.queries: Queries = StoredQueries(database, self.workers, self.sweeps)
 
     def advancing(self, lease: Lease) -> AbstractContextManager[Advancing]:

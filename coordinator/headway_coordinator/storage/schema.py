@@ -17,6 +17,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -100,6 +101,19 @@ token = Table(
     Column("last_used_at", Moment),
     UniqueConstraint("sha256"),
     _check("role", ROLES),
+)
+
+secret = Table(
+    "secret",
+    metadata,
+    Column("team", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("box", LargeBinary, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    CheckConstraint("version >= 1", name="version"),
 )
 
 pipeline = Table(

@@ -49,6 +49,8 @@ def read(
     history = History()
     for name, rows in _rows(database):
         setattr(history, name, rows)
+    # What people changed beside runs (secrets) has no run and no epoch.
+    history.audit = [row for row in history.audit if row.get("run") != ""]
     for folder in states:
         _read_state(folder, history)
     if effects is not None:

@@ -24,6 +24,7 @@ SHORT = {
     "HEADWAY_CLAIM_DEADLINE": "1",
 }
 SLOTS = 4
+FORMER_KEY = "the key before the present one"
 TEAM = "demo"
 RUNS = 2
 _EFFECTS = """
@@ -88,6 +89,7 @@ class Stage:
         env = {} if at is None else {"HEADWAY_CRASH_AT": str(at)}
         match process:
             case "api":
+                env["HEADWAY_FORMER_SECRET_KEYS"] = FORMER_KEY
                 child = self.cluster.start_api(awaited=awaited, **env)
             case "engine":
                 child = self.cluster.start_engine(**env)

@@ -11,9 +11,10 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
-from headway.errors import ConflictError
+from headway.errors import ConflictError, ForbiddenError
+from headway_coordinator.access.cipher import Cipher
 from headway_coordinator.raising import make_token
-from tests.fault.crash_points.stage import TEAM, Stage
+from tests.fault.crash_points.stage import FORMER_KEY, TEAM, Stage
 from tests.servers.waiting import wait_until
 
 Story = Callable[[Stage], Iterator[None]]
@@ -149,6 +150,53 @@ def revoking_a_token(stage: Stage) -> Iterator[None]:
     assert all(t.revoked_at for t in access.tokens(TEAM) if t.subject == "leaver")
 
 
+def setting_a_secret(stage: Stage) -> Iterator[None]:
+    """It is set once: the same value again changes nothing."""
+    secrets = stage.cluster.storage.secrets
+    versions = [each.version for each in secrets.listing([TEAM]) if each.name == "crash"]
+    value = f"value-{max(versions, default=0)}"
+    stage.wish(lambda: stage.cluster.client.put_secret("crash", value, team=TEAM))
+    yield
+    yield
+    wait_until(stage.ask, what="the secret")
+    [after] = [each.version for each in secrets.listing([TEAM]) if each.name == "crash"]
+    assert after == max(versions, default=0) + 1
+
+
+def removing_a_secret(stage: Stage) -> Iterator[None]:
+    stage.cluster.storage.secrets.put(
+        Cipher(b"any key").seal(TEAM, "leaver", 1, "value", bytes(12)), before=None, actor="test"
+    )
+
+    def remove() -> None:
+        # By the request that got no answer it may be removed already.
+        with suppress(ForbiddenError):
+            stage.cluster.client.remove_secret("leaver", team=TEAM)
+
+    stage.wish(remove)
+    yield
+    yield
+    wait_until(stage.ask, what="the end of the secret")
+    assert "leaver" not in {each.name for each in stage.cluster.storage.secrets.listing([TEAM])}
+
+
+def rekeying(stage: Stage) -> Iterator[None]:
+    """Two secrets are under the former key; both are under the present one in the end."""
+    secrets = stage.cluster.storage.secrets
+    former = Cipher(FORMER_KEY.encode())
+    names = {"first", "second"}
+    for name in names:
+        secrets.remove(TEAM, name, actor="test")
+        secrets.put(former.seal(TEAM, name, 1, "value", bytes(12)), before=None, actor="test")
+    stage.wish(stage.cluster.client.rekey_secrets)
+    yield
+    yield
+    wait_until(stage.ask, what="the secrets under the present key")
+    rows = [each for each in secrets.listing([TEAM]) if each.name in names]
+    assert len(rows) == 2
+    assert former.key_id not in {each.key_id for each in rows}
+
+
 STORIES: Mapping[str, Story] = {
     "leases.acquire": while_steps_run,
     "leases.renew": while_steps_run,
@@ -165,6 +213,11 @@ STORIES: Mapping[str, Story] = {
     "access.add_token": adding_a_token,
     "access.note_use": using_a_new_token,
     "access.revoke_token": revoking_a_token,
+    "secrets.put": setting_a_secret,
+    "secrets.put.rows": setting_a_secret,
+    "secrets.reseal": rekeying,
+    "secrets.remove": removing_a_secret,
+    "secrets.remove.rows": removing_a_secret,
     "api.register": with_steps_left,
     "api.heartbeat": with_steps_left,
     "api.completions": with_a_full_spool,

@@ -15,13 +15,14 @@ LOOK = {
     "read_teams",
     "make_ticket",
 }
-RUN = {"start_run", "cancel_run", "retry_run", "read_audit"}
-MANAGE = {"manage_tokens", "manage_teams"}
+RUN = {"start_run", "cancel_run", "retry_run", "read_audit", "read_secrets"}
+WRITE = {"apply", "manage_secrets"}
+MANAGE = {"manage_tokens", "manage_teams", "manage_keys"}
 EXPECTED = {
     "viewer": LOOK,
     "operator": LOOK | RUN,
-    "author": LOOK | RUN | {"apply"},
-    "admin": LOOK | RUN | {"apply"} | MANAGE,
+    "author": LOOK | RUN | WRITE,
+    "admin": LOOK | RUN | WRITE | MANAGE,
     "worker": {"work"},
     "stranger": set(),
 }

@@ -81,6 +81,17 @@ def test_apply(headway: Command, api: ApiDouble, good: str) -> None:
     assert "new version" in headway("apply", good).out
 
 
+def test_apply_warns_of_secrets_that_are_not_set(
+    headway: Command, api: ApiDouble, good: str
+) -> None:
+    warning = {"message": "team demo has no secret `x`", "hint": "headway secret set x"}
+    api.on("POST /pipelines", Reply({"applied": [], "warnings": [warning]}))
+    done = headway("apply", good, "--json")
+    assert done.status == 0
+    assert done.err == "warning: team demo has no secret `x` (headway secret set x)\n"
+    assert done.document["warnings"] == [warning]
+
+
 def test_apply_asks_nobody_when_one_file_is_wrong(
     headway: Command, api: ApiDouble, good: str, bad: str
 ) -> None:

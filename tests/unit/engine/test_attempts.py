@@ -117,6 +117,15 @@ def test_a_failure_is_retried_after_its_wait_and_no_more_often_than_allowed() ->
     assert (run["a"].attempts, run["a"].failures) == (3, 3)
 
 
+@pytest.mark.parametrize("code", ["secret_missing", "secret_unreadable"])
+def test_what_only_a_person_can_mend_is_not_retried(code: str) -> None:
+    run = Journey.of(planned("a", retry=FIXED))
+    run.admit("a")
+    run.finish("a", "failed", error={"code": code, "message": "it is not set"})
+    assert run.steps == "a=failed"
+    assert (run["a"].reason, run["a"].failures) == (code, 1)
+
+
 @pytest.mark.parametrize(
     ("retry", "delays"),
     [

@@ -120,7 +120,17 @@ MISTAKES = [
     step("wrong_type", "run: x\n    env: {A: ¶[1]}"),
     step("wrong_kind", "run: x\n    ¶with: {a: 1}"),
     step("wrong_kind", "wait: 5m\n    ¶env: {A: x}"),
-    step("not_supported", "run: x\n    env: {A: ¶secret://warehouse}"),
+    step("bad_secret", "run: x\n    env: {A: ¶secret://}"),
+    step("bad_secret", "run: x\n    env: {A: ¶secret://Warehouse}"),
+    step("bad_secret", "run: x\n    env: {A: ¶secret://vault/item}"),
+    step("bad_secret", 'run: x\n    env: {A: "b ¶secret://${{ run.id }}"}'),
+    step("bad_secret", 'run: x\n    env: {A: "b ¶secret://a${{ run.id }}"}'),
+    step("bad_secret", """run: x\n    env: {A: "${{ ¶'secret://a' }}"}"""),
+    step("bad_secret", "run: curl -H ¶secret://token https://example.com"),
+    step("bad_secret", "run: x\n    workdir: ¶secret://a"),
+    step("bad_secret", "http: {url: 'https://¶secret://host/x'}"),
+    step("bad_secret", "http: {url: 'https://x', headers: {A: Bearer ¶secret://1a}}"),
+    step("bad_secret", "python: m:f\n    with: {a: [{b: ¶secret://-x}]}"),
     step("bad_value", "python: ¶module.function"),
     step("bad_duration", "wait: ¶soon"),
     step("conflict", "wait: ¶{}"),
@@ -223,7 +233,14 @@ def test_a_cycle_is_told_once_with_its_path() -> None:
 
 def test_secrets_in_defaults_are_told_once_for_many_steps() -> None:
     text = HEAD + "defaults: {env: {A: secret://x}}\nsteps: {a: {run: x}, b: {run: x}}"
-    assert [p.code for p in load(text, "f").problems] == ["not_supported"]
+    assert [p.code for p in load(text.replace("//x", "//X"), "f").problems] == ["bad_secret"]
+    assert load(text, "f").problems == ()
+
+
+def test_a_default_of_a_param_is_no_secret() -> None:
+    text = HEAD + "params: {a: {type: string, default: 'secret://x'}}\nsteps: {a: {run: x}}"
+    [problem] = load(text, "f").problems
+    assert (problem.code, problem.message) == ("bad_secret", "`params` cannot hold a secret")
 
 
 def test_documents_are_separate_and_distinct() -> None:

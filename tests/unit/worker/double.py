@@ -29,6 +29,7 @@ from headway.protocol.messages import (
     Register,
     Registered,
     Sealed,
+    StepError,
     Work,
     parse,
 )
@@ -49,6 +50,8 @@ class Double:
     superseded: bool = False
     team: str = "analytics"
     works: dict[str, Work] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    failure: StepError | None = None
     holders: dict[str, tuple[str, str]] = field(default_factory=dict)
     claims: list[str] = field(default_factory=list)
     boots: list[Register] = field(default_factory=list)
@@ -150,7 +153,13 @@ class Double:
             )
             answers.append(
                 ClaimAnswer(
-                    attempt=claim.attempt, fence=claim.fence, won=True, work=work, token=token
+                    attempt=claim.attempt,
+                    fence=claim.fence,
+                    won=True,
+                    work=work,
+                    token=token,
+                    secrets=self.secrets,
+                    failure=self.failure,
                 )
             )
         return ClaimAnswers(lease_ms=self.lease_ms, claims=answers)

@@ -92,6 +92,12 @@ def test_lines_that_are_too_short_strike_out_nothing() -> None:
     assert redactor.text('{ok}\n"user": "joe",') == "{ok}\n***"
 
 
+def test_short_lines_are_found_with_their_neighbours() -> None:
+    value = "ab\ncd\nef"
+    redactor = Redactor([value])
+    assert redactor.text(f"{value} {json.dumps(value)} {quote(value)}") == '*** "***" ***'
+
+
 def test_without_values_nothing_changes() -> None:
     redactor = Redactor()
     assert not redactor
