@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, overload
 
 import orjson
@@ -13,7 +14,7 @@ _REPLACEMENT = "\ufffd"
 
 
 def dump(value: Any) -> str:
-    """Return `value` as compact JSON that both databases accept.
+    """Return `value` as compact JSON that both databases accept; times become text.
 
     Characters that a PostgreSQL text cannot hold (NUL, lone surrogates) come from the output of
     steps; they become U+FFFD, because refusing them would let one step's output stop its run.
@@ -55,6 +56,8 @@ def _clean(value: Any) -> Any:
     match value:
         case str():
             return clean_text(value)
+        case datetime():
+            return value.isoformat()
         case float() if value != value or value in (float("inf"), float("-inf")):
             return None
         case Mapping():

@@ -6,7 +6,7 @@ column does, whose every element the driver has to quote.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -51,14 +51,13 @@ class Rows:
     def params(self, rows: Iterable[Sequence[Any]]) -> dict[str, Any]:
         """Return the parameters that make `source` these rows."""
         if self._dialect == "postgresql":
-            makers = [*zip(self._names, map(_postgresql_maker, self._types), strict=True)]
-            given: Any = [
-                {name: make(v) for (name, make), v in zip(makers, row, strict=True)} for row in rows
-            ]
-        else:
-            given = [
-                [_sqlite_value(t, v) for t, v in zip(self._types, row, strict=True)] for row in rows
-            ]
+            # Times and documents are written within the one text; both are JSON there.
+            return {
+                "given": documents.dump([dict(zip(self._names, row, strict=True)) for row in rows])
+            }
+        given = [
+            [_sqlite_value(t, v) for t, v in zip(self._types, row, strict=True)] for row in rows
+        ]
         return {"given": orjson.dumps(given).decode()}
 
     def _unnested(self) -> Subquery:
@@ -66,11 +65,7 @@ class Rows:
         names = [column(n, _element(t)) for n, t in zip(self._names, self._types, strict=True)]
         each = func.json_to_recordset(given).table_valued(*names, name="each")
         each = each.render_derived(with_types=True)
-        columns = [
-            (cast(each.c[n], t) if isinstance(t, Document) else each.c[n]).label(n)
-            for n, t in zip(self._names, self._types, strict=True)
-        ]
-        return select(*columns).subquery("given")
+        return select(*(each.c[name].label(name) for name in self._names)).subquery("given")
 
     def _extracted(self) -> Subquery:
         given = bindparam("given", type_=Text())
@@ -101,28 +96,7 @@ def _given_type(column: Column[Any]) -> TypeEngine[Any]:
 
 
 def _element(kind: TypeEngine[Any]) -> TypeEngine[Any]:
-    if isinstance(kind, Document):
-        return Text()
     return DateTime(timezone=True) if isinstance(kind, Moment) else kind
-
-
-def _postgresql_maker(kind: TypeEngine[Any]) -> Callable[[Any], Any]:
-    """Return what makes a value of this type JSON; orjson writes times with their offset itself."""
-    match kind:
-        case Document():
-            return _document
-        case Text():
-            return documents.clean_text
-        case _:
-            return _as_it_is
-
-
-def _document(value: Any) -> str | None:
-    return None if value is None else documents.dump(value)
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 def _sqlite_value(kind: TypeEngine[Any], value: Any) -> Any:
