@@ -14,7 +14,8 @@ import uvicorn
 from headway.clock import SystemClock
 from headway.errors import UnavailableError
 from headway.garbage import spare_what_stays
-from headway_coordinator.api.app import create_app
+from headway_coordinator.api.app import App, create_app
+from headway_coordinator.api.wire import GatheringProtocol
 from headway_coordinator.application.services import Services
 from headway_coordinator.broker.publishing import Publisher
 from headway_coordinator.examination import Examiner
@@ -51,6 +52,22 @@ class QuietServer(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._told.set)
 
 
+def server_config(app: App, listen: str) -> uvicorn.Config:
+    """Return how the app is served on `host:port`."""
+    host, _, port = listen.rpartition(":")
+    return uvicorn.Config(
+        app,
+        host=host or "127.0.0.1",
+        port=int(port),
+        http=GatheringProtocol,
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_GRACE_S,
+        server_header=False,
+    )
+
+
 def serve(settings: CoordinatorSettings) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status.
 
@@ -79,18 +96,8 @@ def serve(settings: CoordinatorSettings) -> int:
             clock,
         ),
     )
-    host, _, port = settings.listen.rpartition(":")
-    config = uvicorn.Config(
-        create_app(services, page_routes(services)),
-        host=host or "127.0.0.1",
-        port=int(port),
-        log_config=None,
-        access_log=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=_GRACE_S,
-        server_header=False,
-    )
-    server = QuietServer(config)
+    app = create_app(services, page_routes(services))
+    server = QuietServer(server_config(app, settings.listen))
     listener, metrics_port = metrics.serve(settings.api_metrics_listen)
     log.info("settings", **settings.redacted())
     log.info("api_started", pid=os.getpid(), listen=settings.listen, metrics_port=metrics_port)

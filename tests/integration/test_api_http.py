@@ -12,6 +12,7 @@ import httpx2
 import pytest
 import uvicorn
 
+from headway_coordinator.serving import server_config
 from tests.servers.sources import free_port
 from tests.servers.waiting import wait_until
 from tests.unit.api.house import House
@@ -24,8 +25,7 @@ class Server:
         self.house = house
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        config = uvicorn.Config(house.app, host="127.0.0.1", port=port, log_config=None)
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(server_config(house.app, f"127.0.0.1:{port}"))
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def start(self) -> None:
