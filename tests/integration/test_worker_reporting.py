@@ -27,6 +27,7 @@ from headway_worker.claims import Claims
 from headway_worker.heartbeat import Heart
 from headway_worker.identity import Identity
 from headway_worker.logs import LogShipper
+from headway_worker.redaction import Redactor
 from headway_worker.reporter import Reporter
 from headway_worker.roster import Roster
 from headway_worker.spool import Entry, Spool
@@ -34,6 +35,7 @@ from headway_worker.stop import StopReason
 from tests.servers.waiting import wait_until
 from tests.unit.worker.double import KEY, TOKEN, Double
 
+NO_SECRETS = Redactor()
 ME = Identity("w1", "b1", "host", "m1", Path("/"))
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 
@@ -238,7 +240,7 @@ class TestLogs:
         made.stop()
 
     def test_output_is_sent_while_the_step_runs(self, shipper: LogShipper, double: Double) -> None:
-        log = shipper.open("a", 1)
+        log = shipper.open("a", 1, NO_SECRETS)
         log.write(b"one\n")
         double.wait(lambda: double.logs.get("a") == b"one\n")
         log.write(b"two\n")
@@ -246,14 +248,14 @@ class TestLogs:
         assert double.logs["a"] == b"one\ntwo\n"
 
     def test_a_step_without_output_sends_nothing(self, shipper: LogShipper, double: Double) -> None:
-        assert shipper.close(shipper.open("a", 1), 10) == 0
+        assert shipper.close(shipper.open("a", 1, NO_SECRETS), 10) == 0
         assert double.logs == {}
 
     def test_it_is_tried_again_until_it_is_accepted(
         self, shipper: LogShipper, double: Double
     ) -> None:
         double.down = True
-        logs = [shipper.open(name, 1) for name in ("a", "b")]
+        logs = [shipper.open(name, 1, NO_SECRETS) for name in ("a", "b")]
         for number in range(20):
             for log in logs:
                 log.write(b"%d\n" % number)
@@ -264,7 +266,7 @@ class TestLogs:
 
     def test_the_wait_for_it_has_an_end(self, shipper: LogShipper, double: Double) -> None:
         double.down = True
-        log = shipper.open("a", 1)
+        log = shipper.open("a", 1, NO_SECRETS)
         log.write(b"lost\n")
         assert shipper.close(log, 0.1) == 5
         assert shipper.buffered == 0
@@ -272,7 +274,7 @@ class TestLogs:
     def test_too_much_output_is_cut_and_said_to_be(
         self, shipper: LogShipper, double: Double
     ) -> None:
-        log = shipper.open("a", 1)
+        log = shipper.open("a", 1, NO_SECRETS)
         for _ in range(3):
             log.write(b"x" * 600)
         size = shipper.close(log, 10)
@@ -284,7 +286,7 @@ class TestLogs:
     ) -> None:
         monkeypatch.setattr(logs_module, "_BUFFER_BYTES", 100)
         shipper = LogShipper(api, ME)
-        log = shipper.open("a", 1)
+        log = shipper.open("a", 1, NO_SECRETS)
         log.write(b"x" * 101)
         assert log.is_full()
         shipper.start()
@@ -294,7 +296,7 @@ class TestLogs:
     def test_the_last_line_is_known_even_when_it_was_sent(
         self, shipper: LogShipper, double: Double
     ) -> None:
-        log = shipper.open("a", 1)
+        log = shipper.open("a", 1, NO_SECRETS)
         log.write(b"first\nthe reason\n\n")
         shipper.close(log, 10)
         assert log.last_line() == "the reason"
