@@ -23,7 +23,7 @@ PORTS = Path("coordinator/headway_coordinator/application/ports.py")
 # `storage.advancing`, whose two moments are before and after the commit of all of them.
 READS = {
     "access": {"find_token", "teams", "tokens"},
-    "definitions": {"current", "get", "listing"},
+    "definitions": {"current", "get", "listing", "version", "versions"},
     "inbox": {"pending"},
     "leases": {"current"},
     "queries": {"audit", "counts", "queues", "run", "runs", "steps_brief"},

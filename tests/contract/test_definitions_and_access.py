@@ -110,3 +110,38 @@ def test_a_token_is_stored_once(world: World) -> None:
         world.storage.access.add_token(token(world, id="t2"), "aa")
     with pytest.raises(ConflictError):
         world.storage.access.add_token(token(world), "bb")
+
+
+def test_versions_stay_as_they_were(world: World) -> None:
+    for digest in ("d1", "d2", "d1"):
+        put(world, digest)
+    put(world, "d9", team="growth")
+    definitions = world.storage.definitions
+    second = definitions.version(TEAM, "daily", 2)
+    assert second is not None
+    assert (second.digest, second.version, second.source) == ("d2", 2, "text: ü")
+    assert definitions.version(TEAM, "daily", 4) is None
+    rows = definitions.versions(TEAM, "daily", limit=2)
+    assert [(row["version"], row["digest"], row["actor"]) for row in rows] == [
+        (3, "d1", "ann"),
+        (2, "d2", "ann"),
+    ]
+    assert [row["version"] for row in definitions.versions(TEAM, "daily", limit=9, before=2)] == [1]
+    assert definitions.versions(TEAM, "nope", limit=9) == []
+
+
+def test_a_version_with_a_reason_is_audited_once(world: World) -> None:
+    put(world, "d1")
+    for _ in range(2):
+        world.storage.definitions.put(
+            canonical={"pipeline": "daily", "team": TEAM},
+            digest="d2",
+            source="",
+            actor="bob",
+            reason="rollback to version 7",
+        )
+    rows, _ = world.storage.queries.audit(run=None, teams=[TEAM], limit=10, cursor=None)
+    [row] = [row for row in rows if row["run"] == ""]
+    assert (row["actor"], row["team"]) == ("bob", TEAM)
+    moved = {"entity": "pipeline", "id": f"{TEAM}/daily", "from": 1, "to": 2}
+    assert row["transitions"] == [{**moved, "reason": "rollback to version 7"}]

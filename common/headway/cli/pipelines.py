@@ -1,9 +1,10 @@
-"""`headway pipelines`: the pipelines that are stored."""
+"""`headway pipelines`: the pipelines that are stored, and their versions."""
 
 from __future__ import annotations
 
 import typer
 
+from headway.cli import versions
 from headway.cli.arguments import JsonOption
 from headway.cli.connection import connect
 from headway.cli.printing import print_document, print_table, rows_of, state_words
@@ -11,13 +12,14 @@ from headway.cli.printing import print_document, print_table, rows_of, state_wor
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(rich_markup_mode=None)
-    group.callback(help="Show the pipelines that are stored.")(_group)
+    group.callback(help="List pipelines; list, compare and restore versions.")(_group)
     group.command("list", help="List the pipelines.")(list_pipelines)
+    versions.register(group)
     app.add_typer(group, name="pipelines")
 
 
 def _group() -> None:
-    """Show the pipelines that are stored."""
+    """List pipelines; list, compare and restore versions."""
 
 
 def list_pipelines(json: JsonOption = False) -> int:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from headway.client.transport import Call, Pause, Transport
 from headway.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from httpx2 import BaseTransport
 
 Json = dict[str, Any]
 _BASE = "/api/v1"
@@ -18,7 +21,10 @@ _MOST_PAGES = 100
 
 
 class Client:
-    """A signed-in caller of one installation, which may have several addresses."""
+    """A signed-in caller of one installation, which may have several addresses.
+
+    With a `transport` requests go through it instead of the network.
+    """
 
     def __init__(
         self,
@@ -26,9 +32,10 @@ class Client:
         token: str | None = None,
         *,
         pause: Pause | None = None,
+        transport: BaseTransport | None = None,
         new_key: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
-        self._transport = Transport(urls, token, pause=pause)
+        self._transport = Transport(urls, token, pause=pause, transport=transport)
         self._new_key = new_key
 
     def __enter__(self) -> Client:
@@ -117,6 +124,20 @@ class Client:
     def pipelines(self) -> Json:
         return self._whole("pipelines")
 
+    def pipeline(self, team: str, name: str, version: int | None = None) -> Json:
+        """Return a version of a pipeline, its canonical form and source: the newest, or one."""
+        where = _pipeline(team, name)
+        return self._get(where if version is None else f"{where}/versions/{version}")
+
+    def versions(
+        self, team: str, name: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> Json:
+        return self._get(f"{_pipeline(team, name)}/versions", {"limit": limit, "cursor": cursor})
+
+    def roll_back(self, team: str, name: str, version: int) -> Json:
+        """Make an earlier version the newest one again."""
+        return self._post(f"{_pipeline(team, name)}/rollback", {"version": version})
+
     def queues(self) -> Json:
         return self._whole("queues")
 
@@ -201,6 +222,10 @@ class Client:
             return value
         message = f"{self.address} answered something that is no JSON object"
         raise UnavailableError("not_headway", message, "check HEADWAY_API_URL")
+
+
+def _pipeline(team: str, name: str) -> str:
+    return f"/pipelines/{_part(team)}/{_part(name)}"
 
 
 def _part(text: str) -> str:

@@ -48,6 +48,7 @@ class Transport:
         *,
         pause: Pause | None = None,
         timeout_s: float = 30.0,
+        transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self._urls = list(urls)
         self._pause = pause or Event().wait
@@ -57,7 +58,9 @@ class Transport:
         timeout = httpx2.Timeout(timeout_s, connect=3.0)
         # No redirect is followed and no proxy is taken from the environment: the token must not
         # travel to an address that nobody named.
-        self._http = httpx2.Client(headers=headers, timeout=timeout, trust_env=False)
+        self._http = httpx2.Client(
+            headers=headers, timeout=timeout, trust_env=False, transport=transport
+        )
 
     @property
     def address(self) -> str:

@@ -110,6 +110,12 @@ def plain(node: Node) -> Any:
             return {key: plain(value) for key, (_, value) in node.entries.items()}
 
 
+def is_no_text(text: str) -> bool:
+    """Return whether a bare scalar of these characters is read as something else than text."""
+    patterns = (_INTEGER, _FLOAT, _NOT_FINITE)
+    return text in _CONSTANTS or any(pattern.fullmatch(text) for pattern in patterns)
+
+
 def _decoded(text: bytes | str, report: Report) -> str:
     if isinstance(text, bytes):
         text = _from_utf8(text, report)

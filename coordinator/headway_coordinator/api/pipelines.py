@@ -7,13 +7,25 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from headway.errors import ForbiddenError
 from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
 from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.paging import Cursor, Limit, page
-from headway_coordinator.api.shapes import Apply, NamePart
+from headway_coordinator.api.shapes import (
+    Apply,
+    NamePart,
+    Rollback,
+    VersionCursor,
+    VersionPart,
+)
 from headway_coordinator.application.intake import SourceFile, apply_definitions
+from headway_coordinator.application.versions import (
+    current_definition,
+    definition_version,
+    listed_versions,
+    roll_back,
+    shown_definition,
+)
 
 router = APIRouter(prefix="/api/v1", tags=["pipelines"])
 
@@ -42,19 +54,36 @@ def pipelines(
 @router.get("/pipelines/{team}/{name}")
 def pipeline(parts: Parts, identity: Reader, team: NamePart, name: NamePart) -> Response:
     """Show the newest version of a pipeline: its canonical form and its source."""
-    found = parts.storage.definitions.current(name, team) if identity.covers(team) else []
-    if not found:
-        message = f"there is no pipeline {team}/{name}, or your teams may not see it"
-        raise ForbiddenError("not_found", message, "headway pipelines list", status=404)
-    stored = found[0]
-    row = {
-        "pipeline": stored.pipeline,
-        "team": stored.team,
-        "digest": stored.digest,
-        "version": stored.version,
-        "created_at": stored.created_at,
-        "actor": stored.actor,
-        "definition": stored.canonical,
-        "source": stored.source,
-    }
-    return answer(row)
+    return answer(shown_definition(current_definition(parts.storage, identity, team, name)))
+
+
+@router.get("/pipelines/{team}/{name}/versions")
+def versions(
+    parts: Parts,
+    identity: Reader,
+    team: NamePart,
+    name: NamePart,
+    limit: Limit = 100,
+    cursor: VersionCursor = None,
+) -> Response:
+    """List the versions of a pipeline, newest first."""
+    rows, following = listed_versions(parts.storage, identity, team, name, limit, cursor)
+    return answer({"versions": rows, "next": following})
+
+
+@router.get("/pipelines/{team}/{name}/versions/{version}")
+def version(
+    parts: Parts, identity: Reader, team: NamePart, name: NamePart, version: VersionPart
+) -> Response:
+    """Show one version of a pipeline: its canonical form and its source."""
+    return answer(
+        shown_definition(definition_version(parts.storage, identity, team, name, version))
+    )
+
+
+@router.post("/pipelines/{team}/{name}/rollback")
+def rollback(
+    parts: Parts, identity: Author, team: NamePart, name: NamePart, body: Rollback
+) -> Response:
+    """Make an earlier version the newest one again, under a new number."""
+    return answer(roll_back(parts.storage, identity, team, name, body.version))

@@ -54,6 +54,8 @@ SecretPart = Annotated[str, Path(min_length=1, max_length=200)]
 NamePart = Annotated[str, Path(pattern=_NAME)]
 StepPart = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.\[\]-]{1,128}$")]
 StepQuery = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.\[\]-]{1,128}$")]
+VersionPart = Annotated[int, Path(ge=1, lt=2**31)]
+VersionCursor = Annotated[int | None, Query(ge=1, lt=2**31)]
 NameQuery = Annotated[str | None, Query(pattern=_NAME)]
 PathQuery = Annotated[str, Query(min_length=1, max_length=1024, pattern=r"^[^\x00]*$")]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,200}$")]
@@ -85,6 +87,12 @@ class StartRun(Shape):
 
 class CancelRun(Shape):
     reason: Text | None = None
+
+
+class Rollback(Shape):
+    """`version`: which one is to be the newest again."""
+
+    version: Annotated[int, Field(ge=1, lt=2**31)]
 
 
 class AddTeam(Shape):

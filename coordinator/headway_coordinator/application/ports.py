@@ -363,14 +363,33 @@ class StoredDefinition:
 
 class Definitions(Protocol):
     def put(
-        self, *, canonical: Mapping[str, Any], digest: str, source: str, actor: str
+        self,
+        *,
+        canonical: Mapping[str, Any],
+        digest: str,
+        source: str,
+        actor: str,
+        reason: str | None = None,
     ) -> tuple[int, bool]:
-        """Store as the newest version unless it is that already: (version, changed)."""
+        """Store as the newest version unless it is that already: (version, changed).
+
+        With a `reason` the audit gets a row, in the same transaction.
+        """
 
     def get(self, digest: str) -> StoredDefinition | None: ...
 
     def current(self, pipeline: str, team: str | None = None) -> list[StoredDefinition]:
         """Return the newest version of each pipeline of that name (of one team, or of all)."""
+
+    def version(self, team: str, pipeline: str, version: int) -> StoredDefinition | None: ...
+
+    def versions(
+        self, team: str, pipeline: str, *, limit: int, before: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Return {version, digest, owner, created_at, actor}, newest first; those under `before`.
+
+        Empty when there is no such pipeline.
+        """
 
     def listing(self, *, teams: Sequence[str] | None) -> list[dict[str, Any]]:
         """Return {pipeline, team, owner, digest, version, created_at, last_run: {id, state}}."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, select, update
 
 from headway.crash_points import crash_point
 from headway_coordinator.application.ports import StoredDefinition
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.documents import clean_text
-from headway_coordinator.storage.schema import definition, run
+from headway_coordinator.storage.schema import audit, definition, run
 from headway_coordinator.storage.schema import pipeline as pipelines
 from headway_coordinator.storage.upsert import insert
 
@@ -28,6 +28,14 @@ _IS_CURRENT = and_(
 )
 
 
+_LISTED = ("version", "digest", "owner", "created_at", "actor")
+
+
+def _of(team: str, pipeline: str) -> ColumnElement[bool]:
+    mine = definition.c.team == clean_text(team)
+    return and_(mine, definition.c.pipeline == clean_text(pipeline))
+
+
 class StoredDefinitions:
     """Implements `Definitions`."""
 
@@ -36,11 +44,19 @@ class StoredDefinitions:
 
     @crash_point("definitions.put")
     def put(
-        self, *, canonical: Mapping[str, Any], digest: str, source: str, actor: str
+        self,
+        *,
+        canonical: Mapping[str, Any],
+        digest: str,
+        source: str,
+        actor: str,
+        reason: str | None = None,
     ) -> tuple[int, bool]:
         """Store the newest version; the pipeline's row is locked, so that versions are in order."""
         with self._database.transaction() as connection:
-            return self._put(connection, canonical, digest, source=source, actor=actor)
+            return self._put(
+                connection, canonical, digest, source=source, actor=actor, reason=reason
+            )
 
     @crash_point("definitions.put.rows")
     def _put(
@@ -51,6 +67,7 @@ class StoredDefinitions:
         *,
         source: str,
         actor: str,
+        reason: str | None,
     ) -> tuple[int, bool]:
         team, name = canonical["team"], canonical["pipeline"]
         key = and_(pipelines.c.team == team, pipelines.c.name == name)
@@ -78,6 +95,19 @@ class StoredDefinitions:
             )
         )
         connection.execute(update(pipelines).where(key).values(version=version, digest=digest))
+        if reason is not None:
+            moved = {"entity": "pipeline", "id": f"{team}/{name}", "from": row.version}
+            connection.execute(
+                insert(dialect, audit).values(
+                    at=self._database.now,
+                    epoch=0,  # no leader did it
+                    holder="",
+                    actor=clean_text(actor),
+                    team=team,
+                    run="",
+                    transitions=[{**moved, "to": version, "reason": reason}],
+                )
+            )
         return version, True
 
     def get(self, digest: str) -> StoredDefinition | None:
@@ -91,6 +121,27 @@ class StoredDefinitions:
         if team is not None:
             wanted = wanted.where(definition.c.team == clean_text(team))
         return self._read(wanted.order_by(definition.c.team))
+
+    def version(self, team: str, pipeline: str, version: int) -> StoredDefinition | None:
+        found = self._read(
+            select(*_READ).where(_of(team, pipeline), definition.c.version == version)
+        )
+        return found[0] if found else None
+
+    def versions(
+        self, team: str, pipeline: str, *, limit: int, before: int | None = None
+    ) -> list[dict[str, Any]]:
+        columns = [definition.c[name] for name in _LISTED]
+        wanted = (
+            select(*columns)
+            .where(_of(team, pipeline))
+            .order_by(definition.c.version.desc())
+            .limit(limit)
+        )
+        if before is not None:
+            wanted = wanted.where(definition.c.version < before)
+        with self._database.reading() as connection:
+            return [dict(row._mapping) for row in connection.execute(wanted)]
 
     def listing(self, *, teams: Sequence[str] | None) -> list[dict[str, Any]]:
         last = (

@@ -15,7 +15,7 @@ from headway_coordinator.api.gate import OPEN
 from headway_coordinator.api.guards import check_guarded, demanded
 from tests.unit.api.house import House
 
-VALUES = {"id": "r1", "team": "analytics", "name": "sales", "step": "extract"}
+VALUES = {"id": "r1", "team": "analytics", "name": "sales", "step": "extract", "version": "1"}
 VALUES |= {"attempt": "r1-0-1", "sha256": "0" * 64}
 SUFFIXES = ["/", "/healthz", "/readyz", "%2fhealthz", ";/healthz", "?x=/healthz", "//", "/.."]
 
