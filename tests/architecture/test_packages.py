@@ -22,6 +22,8 @@ ENTRY_POINTS = {
     ("headway.commands", "up", "headway_coordinator.cli:register"),
     ("headway.commands", "db", "headway_coordinator.cli:register"),
     ("headway.commands", "bench", "headway_coordinator.cli:register"),
+    ("headway.local", "coordinator", "headway_coordinator.local:make"),
+    ("headway.local", "worker", "headway_worker.local:make"),
     ("headway.doctor", "coordinator", "headway_coordinator.examination:examine_here"),
 }
 

@@ -48,7 +48,7 @@ class Api:
             ConflictError: 409, the present state forbids it.
             ForbiddenError: any other refusal; `status` says which.
         """
-        return _parsed(self.send(path, message.model_dump_json().encode()), answer)
+        return parsed(self.send(path, message.model_dump_json().encode()), answer)
 
     def send(self, path: str, body: bytes) -> bytes:
         """Post JSON and return the answer's bytes, of the first address that gives one.
@@ -80,7 +80,7 @@ class Api:
         """Send a stream to the preferred address and return the answer. Raises as `post`."""
         target = f"{path}?{urlencode(params)}"
         with self._stream("PUT", target, headers, content) as response:
-            return _parsed(response.read(), answer)
+            return parsed(response.read(), answer)
 
     @contextmanager
     def download(self, path: str, headers: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
@@ -110,7 +110,7 @@ class Api:
             )
             response = connection.getresponse()
             if response.status >= 300:
-                raise _refusal(response.status, response.read())
+                raise refusal(response.status, response.read())
             yield response
         except _BROKEN as error:
             self._preferred = (self._preferred + 1) % len(self._addresses)
@@ -232,7 +232,7 @@ class _Address:
             raise
         self._keep(connection, response)
         if response.status >= 300:
-            raise _refusal(response.status, answer)
+            raise refusal(response.status, answer)
         return answer
 
     def _keep(self, connection: _Joining, response: http.client.HTTPResponse) -> None:
@@ -243,7 +243,7 @@ class _Address:
         connection.close()
 
 
-def _refusal(status: int, body: bytes) -> HeadwayError:
+def refusal(status: int, body: bytes) -> HeadwayError:
     code, sentence = _problem(body)
     if status >= 500 or status == _TOO_MANY:
         return UnavailableError(code, f"the coordinator answered {status}: {sentence}")
@@ -262,7 +262,7 @@ def _problem(body: bytes) -> tuple[str, str]:
         return "refused", text[:200]
 
 
-def _parsed(body: bytes, answer: type[M]) -> M:
+def parsed(body: bytes, answer: type[M]) -> M:
     try:
         return parse(answer, body, limit=_ANSWER_LIMIT_BYTES)
     except MessageError as error:

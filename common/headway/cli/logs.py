@@ -70,12 +70,19 @@ class Reader:
         """Yield what is there; with `follow` also what comes, until the run or step has ended."""
         while True:
             run = snapshot(self._client.run(self._run))
-            for step in self._wanted(run):
-                yield from self._of_step(step, follow)
-            if not follow or self._ended(run):
-                yield from self._remains()
+            ended = not follow or self._ended(run)
+            yield from self.pieces_of(run, last=ended, every=follow)
+            if ended:
                 return
             pause(_POLL_S)
+
+    def pieces_of(self, run: Snapshot, *, last: bool, every: bool = True) -> Iterator[bytes]:
+        """Yield what is there and was not yielded yet, of `every` attempt or of the newest ones;
+        the `last` time also lines that are not ended."""
+        for step in self._wanted(run):
+            yield from self._of_step(step, every)
+        if last:
+            yield from self._remains()
 
     def _wanted(self, run: Snapshot) -> list[StepView]:
         steps = [step for step in run.steps if self._step in (None, step.name)]

@@ -45,10 +45,25 @@ def run(
         str | None,
         typer.Option("--key", help="Idempotency key: the same key again names the same run."),
     ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Run a file in this process, without any server.")
+    ] = False,
+    code: Annotated[
+        Path | None, typer.Option("--code", help="With --local: where code lies; else here.")
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="With --local: show what the steps write.")
+    ] = False,
     json: JsonOption = False,
 ) -> int:
     """Start a run and print its id."""
     params = parameters(param or [])
+    if local:
+        wanted = _of_file(pipeline, team)
+        from headway.cli.local import LocalRun, run_local
+
+        here = code or Path.cwd()
+        return run_local(LocalRun(wanted, params, logical_date, here, verbose, json))
     definitions = valid_definitions([Path(pipeline)]) if _is_file(pipeline) else None
     name, team = _target(pipeline, team, definitions)
     with connect() as client:
@@ -60,6 +75,16 @@ def run(
         if not wait:
             return _started(client, started, as_json=json)
         return _wait(client, started, as_json=json)
+
+
+def _of_file(text: str, team: str | None) -> Definitions:
+    """Return the definition of a file that is run here. Raises DefinitionError: it is none."""
+    if not _is_file(text):
+        hint = "name the file: headway run pipeline.yaml --local"
+        raise DefinitionError(f"--local runs a file, and `{text}` is none", code="usage", hint=hint)
+    definitions = valid_definitions([Path(text)])
+    _target(text, team, definitions)
+    return definitions
 
 
 def _is_file(text: str) -> bool:

@@ -9,8 +9,8 @@ from headway.cli.snapshot import Snapshot, StepView
 _TROUBLE = ("failed", "upstream_failed", "cancelled")
 
 
-def print_summary(run: Snapshot, address: str) -> None:
-    """Print the summary on stdout."""
+def print_summary(run: Snapshot, address: str | None) -> None:
+    """Print the summary on stdout; with an address also where the run's page is."""
     state = f"{painted_run(run.raw)}{_allowed(run)}"
     print(f"{run.pipeline} {run.id}: {state} in {span(run.seconds())}")
     for step in run.steps:
@@ -18,7 +18,8 @@ def print_summary(run: Snapshot, address: str) -> None:
             print(clean(f"  {step.name}: {transition(step)}"))
     _print_outputs(run)
     _print_artifacts(run)
-    print(f"page: {address}/r/{run.id}")
+    if address is not None:
+        print(f"page: {address}/r/{run.id}")
 
 
 def _allowed(run: Snapshot) -> str:

@@ -35,7 +35,7 @@ def watch(client: Client, id: str) -> Snapshot:
     Raises UnavailableError after a minute without an answer.
     """
     clock = SystemClock()
-    progress = Explained(_progress(clock), lambda: client.explain(id), clock)
+    progress = Explained(progress_on(clock), lambda: client.explain(id), clock)
     try:
         return follow(lambda: client.run(id), progress, clock, Event().wait)
     finally:
@@ -120,7 +120,8 @@ def _moves(run: Snapshot) -> bool:
     return terminal(run.state) or any(step.state in busy for step in run.steps)
 
 
-def _progress(clock: Clock) -> Progress:
+def progress_on(clock: Clock) -> Progress:
+    """Return progress as it suits stderr: drawn in place on a terminal, else in lines."""
     if not sys.stderr.isatty():
         return PlainProgress(sys.stderr, clock)
     from headway.cli.live import LiveProgress

@@ -33,6 +33,10 @@ class Runner:
         self._threads.append(thread)
         thread.start()
 
+    def ask(self) -> None:
+        """Ask all threads to end, and return at once; a duty that waits may then be woken."""
+        self._stop.set()
+
     def stop(self, timeout: float = 10.0) -> None:
         """Ask all threads to end and wait for each up to `timeout` seconds."""
         self._stop.set()
