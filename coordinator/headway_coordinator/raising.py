@@ -16,6 +16,7 @@ import httpx2
 from headway.clock import Clock, SystemClock
 from headway.errors import DefinitionError, UnavailableError
 from headway.ids import new_id
+from headway.loading import read_python
 from headway.plan import build
 from headway.spec import load_all
 from headway_coordinator.access.roles import ROLES
@@ -221,7 +222,8 @@ def _teams(files: Sequence[Path]) -> dict[str, frozenset[str]]:
             text = file.read_bytes()
         except OSError as error:
             raise DefinitionError(f"{file} cannot be read: {error.strerror}") from error
-        for loaded in load_all(text, str(file)):
+        python = file.suffix == ".py"
+        for loaded in read_python(file)[0] if python else load_all(text, str(file)):
             if loaded.spec is None:
                 raise DefinitionError(f"{file} is not a valid definition", loaded.problems)
             plan = build(loaded.spec.canonical)

@@ -1,5 +1,33 @@
 """The Python front end: `@step` and `@pipeline` functions to the same canonical spec as YAML.
 
-Pure: decorating and calling build a description, nothing runs. Called by authors through
-`headway`, and by the command line when it reads a Python definition.
+Pure: decorating and calling build a description, nothing runs and no file is read. The standard
+library alone is imported, because a worker's interpreter imports this too when it calls a step.
+Called by authors through `headway`, and by `headway.loading` when it reads a Python definition.
+`headway.authoring.definition` (a definition as an object, from YAML and back) is imported on its
+own: it needs the reader of definitions.
 """
+
+from __future__ import annotations
+
+from headway.authoring.building import Handle, finally_
+from headway.authoring.mistakes import AuthoringError
+from headway.authoring.pipelines import Pipeline, pipeline
+from headway.authoring.steps import StepFunction, http, python, shell, step, wait
+from headway.authoring.values import Expression, expression, has
+
+__all__ = [
+    "AuthoringError",
+    "Expression",
+    "Handle",
+    "Pipeline",
+    "StepFunction",
+    "expression",
+    "finally_",
+    "has",
+    "http",
+    "pipeline",
+    "python",
+    "shell",
+    "step",
+    "wait",
+]

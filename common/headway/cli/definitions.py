@@ -17,7 +17,7 @@ from headway.cli.printing import clean, print_document, print_table, rows_of
 from headway.errors import DefinitionError, Problem
 
 if TYPE_CHECKING:
-    from headway.spec import Spec
+    from headway.spec import Loaded, Spec
 
 
 # A byte more than a definition may have: of a file without an end no more than that is read.
@@ -97,22 +97,32 @@ def valid_definitions(paths: Sequence[Path]) -> Definitions:
 
 def read_definitions(paths: Sequence[Path]) -> Definitions:
     """Return what the files define, good and bad. Raises DefinitionError for an unreadable file."""
-    from headway.spec import load_all
-
     files: list[tuple[str, str]] = []
     specs: list[Spec] = []
     problems: list[Problem] = []
     for path in paths:
-        name, content = _read(path)
+        name, found, text = _loaded(path)
         before = len(problems)
-        for loaded in load_all(content, name):
+        for loaded in found:
             problems.extend(loaded.problems)
             if loaded.spec is not None:
                 problems.extend(_also_in(loaded.spec, name, specs))
                 specs.append(loaded.spec)
         if len(problems) == before:
-            files.append((name, content.decode("utf-8")))
+            files.append((name, text))
     return Definitions(tuple(files), tuple(specs), tuple(dict.fromkeys(problems)))
+
+
+def _loaded(path: Path) -> tuple[str, list[Loaded], str]:
+    """Return the file's name, what it defines, and its text: YAML, whatever it is written in."""
+    name, content = _read(path)
+    if path.suffix == ".py":
+        from headway.loading import read_python
+
+        return name, *read_python(path)
+    from headway.spec import load_all
+
+    return name, load_all(content, name), content.decode("utf-8", "replace")
 
 
 def _also_in(spec: Spec, file: str, earlier: Sequence[Spec]) -> list[Problem]:

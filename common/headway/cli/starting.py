@@ -89,7 +89,7 @@ def _of_file(text: str, team: str | None) -> Definitions:
 
 def _is_file(text: str) -> bool:
     """Tell a file from a pipeline's name, which has neither dot nor slash."""
-    return text == "-" or "/" in text or text.endswith((".yaml", ".yml"))
+    return text == "-" or "/" in text or text.endswith((".yaml", ".yml", ".py"))
 
 
 def _target(text: str, team: str | None, definitions: Definitions | None) -> tuple[str, str | None]:

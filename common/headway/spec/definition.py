@@ -63,6 +63,11 @@ def load_all(text: bytes | str, file: str) -> list[Loaded]:
     return _distinct(roots[: len(loaded)], loaded, file)
 
 
+def load_node(root: Node, file: str) -> Loaded:
+    """Return the definition of a tree that was not read from YAML; its nodes say their places."""
+    return _loaded(root, Report(file))
+
+
 def _distinct(roots: list[Node], loaded: list[Loaded], file: str) -> list[Loaded]:
     seen: set[tuple[str, str]] = set()
     result = []

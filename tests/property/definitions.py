@@ -1,0 +1,128 @@
+"""Valid definitions of every shape, as plain values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from headway.authoring.values import WORDS
+from headway.plan.model import When
+from headway.spec.params import TYPES
+
+NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,6}", fullmatch=True).filter(lambda n: n not in WORDS)
+TEXT = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30
+).filter(lambda text: "${{" not in text and not text.startswith("secret:"))
+SAID = TEXT.filter(lambda text: bool(text.strip()))
+DURATIONS = st.sampled_from(["1ms", "90s", "5m", "1h30m", "2d"])
+NUMBERS = st.one_of(
+    st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False)
+)
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, TEXT),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
+    max_leaves=8,
+)
+VARIABLES = st.dictionaries(
+    st.from_regex(r"[A-Z][A-Z0-9_]{0,5}", fullmatch=True),
+    st.one_of(TEXT, st.booleans(), NUMBERS),
+    max_size=3,
+)
+RETRY = st.one_of(
+    st.integers(0, 1000),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "max": st.integers(0, 1000),
+            "backoff": st.sampled_from(["exponential", "fixed"]),
+            "delay": DURATIONS,
+            "cap": DURATIONS,
+            "jitter": st.booleans(),
+        },
+    ),
+)
+_ANY = {
+    "when": st.sampled_from([str(rule) for rule in When]),
+    "if": st.just("1 < 2"),
+    "class": st.sampled_from(["small", "io"]),
+    "retry": RETRY,
+    "timeout": DURATIONS,
+    "queue_timeout": DURATIONS,
+    "allow_failure": st.booleans(),
+}
+_OUTPUTS = st.dictionaries(NAMES, st.sampled_from(TYPES), max_size=3)
+_PROCESS = {
+    "env": VARIABLES,
+    "outputs": _OUTPUTS,
+    "artifacts": st.lists(st.sampled_from(["a.csv", "out/*.parquet"]), max_size=2),
+    "workdir": st.just("sub"),
+}
+RUN = st.fixed_dictionaries({"run": SAID}, optional={**_ANY, **_PROCESS})
+PYTHON = st.fixed_dictionaries(
+    {"python": st.just("a.b:c")},
+    optional={
+        **_ANY,
+        **_PROCESS,
+        "with": st.dictionaries(TEXT, JSON, max_size=3),
+        "interpreter": SAID,
+    },
+)
+HTTP = st.fixed_dictionaries(
+    {
+        "http": st.fixed_dictionaries(
+            {"url": st.just("https://example.com/x")},
+            optional={
+                "method": st.sampled_from(["GET", "POST"]),
+                "headers": st.dictionaries(SAID, TEXT, max_size=2),
+                "json": JSON,
+                "expect": st.lists(st.integers(100, 599), max_size=3),
+                "timeout": DURATIONS,
+            },
+        )
+    },
+    optional=_ANY,
+)
+WAIT = st.fixed_dictionaries(
+    {"wait": st.one_of(DURATIONS, st.fixed_dictionaries({"for": DURATIONS}))}, optional=_ANY
+)
+STEPS = st.one_of(RUN, PYTHON, HTTP, WAIT)
+PARAMS = st.one_of(
+    st.fixed_dictionaries({"type": st.just("string"), "default": TEXT}),
+    st.fixed_dictionaries({"type": st.just("object"), "required": st.booleans()}),
+    st.fixed_dictionaries({"type": st.just("float"), "default": st.floats(-1e9, 1e9)}),
+    st.fixed_dictionaries(
+        {"type": st.just("list"), "default": st.lists(JSON, max_size=3), "description": TEXT}
+    ),
+    st.just({"type": "date", "default": "${{ run.logical_date }}"}),
+)
+
+
+@st.composite
+def definitions(draw: st.DrawFn) -> dict[str, Any]:
+    """Return a definition; a step may need those before it, whatever the names are."""
+    names = draw(st.lists(NAMES, min_size=1, max_size=6, unique=True))
+    steps: dict[str, Any] = {}
+    for name in names:
+        needs = draw(st.lists(st.sampled_from(list(steps)), unique=True)) if steps else []
+        steps[name] = {**draw(STEPS), **({"needs": needs} if needs else {})}
+    head = draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "description": TEXT,
+                "runbook": SAID,
+                "labels": st.dictionaries(TEXT, st.one_of(TEXT, st.booleans(), NUMBERS)),
+                "code": st.fixed_dictionaries({"path": SAID}),
+                "params": st.dictionaries(NAMES, PARAMS, max_size=3),
+                "priority": st.integers(-1000, 1000),
+                "timeout": DURATIONS,
+                "defaults": st.fixed_dictionaries(
+                    {}, optional={"class": st.just("io"), "env": VARIABLES, "retry": RETRY}
+                ),
+            },
+        )
+    )
+    last = draw(st.sampled_from([{}, {"finally": {"last_of_all": draw(RUN)}}]))
+    start = {"headway": 1, "pipeline": "made", "team": "demo", "owner": draw(SAID)}
+    return {**start, **head, "steps": steps, **last}
