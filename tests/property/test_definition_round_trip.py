@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import jsonschema
 from hypothesis import given
 
 from headway.authoring.definition import Definition, checked
@@ -13,8 +14,10 @@ from headway.authoring.places import Sources
 from headway.authoring.sites import Given, Site
 from headway.authoring.wire import decoded, encoded
 from headway.authoring.writing import yaml_of
-from headway.spec import load
+from headway.spec import load, schema
 from tests.property.definitions import definitions
+
+VALIDATOR = jsonschema.Draft202012Validator(schema())
 
 
 @given(definitions())
@@ -49,3 +52,8 @@ def test_a_tree_of_python_values_means_the_same(document: dict[str, Any]) -> Non
     assert written is not None
     assert found.spec.digest == written.digest
     assert text == yaml_of(document)
+
+
+@given(definitions())
+def test_the_schema_for_editors_takes_what_the_reader_takes(document: dict[str, Any]) -> None:
+    assert [error.message for error in VALIDATOR.iter_errors(document)] == []

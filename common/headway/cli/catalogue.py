@@ -41,6 +41,8 @@ CATALOGUE: tuple[Entry, ...] = (
           _HERE + "planning:register", _PIPELINES),
     Entry("apply", "Store definitions: all of them, or none.",
           _HERE + "definitions:register_apply", _PIPELINES),
+    Entry("schema", "Print the JSON Schema of definitions, for editors.",
+          _HERE + "schema:register", _PIPELINES),
     Entry("pipelines", "List pipelines; list, compare and restore versions.",
           _HERE + "pipelines:register", _PIPELINES),
     Entry("export", "Write stored definitions back as files.",

@@ -6,6 +6,7 @@ from typing import Any
 
 from headway.plan.model import When
 from headway.spec import names
+from headway.spec.descriptions import described
 from headway.spec.params import TYPES
 
 _TEXT = {"type": "string", "minLength": 1}
@@ -23,7 +24,9 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Headway pipeline",
+        "description": "A pipeline of Headway: steps, and what runs them when.",
         **_record(
+            "pipeline",
             {
                 "headway": {"const": 1},
                 "pipeline": {"type": "string", "pattern": _whole(names.PIPELINE.pattern)},
@@ -32,11 +35,11 @@ def schema() -> dict[str, Any]:
                 "runbook": _TEXT,
                 "description": {"type": "string"},
                 "labels": _VARIABLES,
-                "code": _record({"path": _TEXT}, ("path",)),
+                "code": _record("code", {"path": _TEXT}, ("path",)),
                 "params": {"type": "object", "additionalProperties": {"$ref": "#/$defs/param"}},
                 "priority": {"type": "integer", "minimum": -1000, "maximum": 1000},
                 "timeout": _DURATION,
-                "defaults": _record(_defaults()),
+                "defaults": _record("step", _defaults()),
                 "steps": {**steps, "minProperties": 1},
                 "finally": steps,
             },
@@ -50,8 +53,11 @@ def _whole(pattern: str) -> str:
     return f"^{pattern}$"
 
 
-def _record(properties: dict[str, Any], required: tuple[str, ...] = ()) -> dict[str, Any]:
-    record = {"type": "object", "additionalProperties": False, "properties": properties}
+def _record(
+    name: str, properties: dict[str, Any], required: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    keys = described(name, properties)
+    record = {"type": "object", "additionalProperties": False, "properties": keys}
     return {**record, "required": list(required)} if required else record
 
 
@@ -68,6 +74,7 @@ def _defaults() -> dict[str, Any]:
 
 def _param() -> dict[str, Any]:
     return _record(
+        "param",
         {
             "type": {"enum": list(TYPES)},
             "default": True,
@@ -88,7 +95,7 @@ def _retry() -> dict[str, Any]:
         "cap": _DURATION,
         "jitter": {"type": "boolean"},
     }
-    return {"anyOf": [count, _record(keys)]}
+    return {"anyOf": [count, _record("retry", keys)]}
 
 
 def _step() -> dict[str, Any]:
@@ -99,8 +106,8 @@ def _step() -> dict[str, Any]:
         "wait": {
             "oneOf": [
                 _DURATION,
-                _record({"for": _DURATION}, ("for",)),
-                _record({"until": _TEXT}, ("until",)),
+                _record("wait", {"for": _DURATION}, ("for",)),
+                _record("wait", {"until": _TEXT}, ("until",)),
             ]
         },
     }
@@ -116,11 +123,12 @@ def _step() -> dict[str, Any]:
         "allow_failure": {"type": "boolean"},
     }
     one_kind = [{"required": [kind]} for kind in kinds]
-    return {**_record({**kinds, **keys, **_defaults()}), "oneOf": one_kind}
+    return {**_record("step", {**kinds, **keys, **_defaults()}), "oneOf": one_kind}
 
 
 def _http() -> dict[str, Any]:
     return _record(
+        "http",
         {
             "method": {"enum": ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]},
             "url": _TEXT,
