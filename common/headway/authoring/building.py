@@ -16,6 +16,8 @@ from headway.authoring.values import Expression
 _REFERENCE = re.compile(r"(?<![\w.\"'])steps\s*\.\s*([a-z_][a-z0-9_]*)")
 _TEMPLATE = re.compile(r"\$\{\{((?:(?!\$\{\{).)*)\}\}", re.S)
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
+# What is read of a definition at most, 100,000 values, has room for no more.
+MOST_STEPS = 25_000
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +29,7 @@ class Node:
     keys: dict[str, Any]
     outputs: frozenset[str] | None = None  # None: declared nowhere, the reader judges
     needs: list[Any] = field(default_factory=list)
+    order: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -36,21 +39,32 @@ class Build:
     steps: dict[str, Node] = field(default_factory=dict)
     last: dict[str, Node] = field(default_factory=dict)
     in_finally: bool = False
+    numbers: dict[str, int] = field(default_factory=dict)
 
     def add(self, node: Node, *, named: bool) -> Handle:
         """Take a step in. A name that the author chose must be free, another gets a number."""
-        taken = {**self.steps, **self.last}
-        if node.name in taken:
+        if len(self.steps) + len(self.last) >= MOST_STEPS:
+            message = f"a pipeline of more than {MOST_STEPS:,} steps"
+            raise AuthoringError("too_large", message, "split it, or loop inside a step")
+        if (first := self._taken(node.name)) is not None:
             if named:
-                first = taken[node.name].site
-                message = f"there is a step `{node.name}` already, made in line {first.line}"
+                message = f"there is a step `{node.name}` already, made in line {first.site.line}"
                 raise AuthoringError("duplicate_step", message, "give it another name=")
-            number = 2
-            while f"{node.name}_{number}" in taken:
-                number += 1
-            node.name = f"{node.name}_{number}"
-        (self.last if self.in_finally else self.steps)[node.name] = node
+            node.name = self._numbered(node.name)
+        group = self.last if self.in_finally else self.steps
+        node.order = len(group)
+        group[node.name] = node
         return Handle(self, node)
+
+    def _taken(self, name: str) -> Node | None:
+        return self.steps.get(name) or self.last.get(name)
+
+    def _numbered(self, name: str) -> str:
+        number = self.numbers.get(name, 2)
+        while self._taken(f"{name}_{number}") is not None:
+            number += 1
+        self.numbers[name] = number + 1
+        return f"{name}_{number}"
 
     def needs_of(self, node: Node) -> list[Any]:
         """Return the needs that were given, then the steps whose values the step uses.
@@ -63,7 +77,7 @@ class Build:
         used = set(references(node.keys))
         used |= set(_named(condition)) if isinstance(condition, str) else set()
         used -= named | {node.name}
-        return [*node.needs, *(name for name in group if name in used)]
+        return [*node.needs, *sorted(used & group.keys(), key=lambda name: group[name].order)]
 
 
 _current: ContextVar[Build | None] = ContextVar("headway_build", default=None)

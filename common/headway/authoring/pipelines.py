@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypedDict, Unpack, get_type_hints
 
 from headway.authoring.annotations import Declared, Unmappable, declared, type_of_value
@@ -13,6 +14,8 @@ from headway.authoring.mistakes import AuthoringError
 from headway.authoring.sites import Given, Site, caller, of_function
 from headway.authoring.steps import Duration, Values
 from headway.authoring.values import Expression
+
+_LOGICAL_DATE = re.compile(r"\$\{\{\s*run\.logical_date\s*\}\}")
 
 # Every pipeline in the order in which the decorators ran: whoever loads a file finds its own here.
 made: list[Pipeline] = []
@@ -167,10 +170,17 @@ def _declaration(parameter: inspect.Parameter, annotation: Any) -> dict[str, Any
 
 def _declared(annotation: Any, default: Any) -> Declared:
     if annotation is not None:
-        return declared(annotation)
+        found = declared(annotation)
+        if found.type == "string" and _is_logical_date(default):
+            return replace(found, type="date")  # a date is text, for the function too
+        return found
     if default is None:
         raise Unmappable("it has no type", "write one, such as `day: date`")
     return type_of_value(default)
+
+
+def _is_logical_date(default: Any) -> bool:
+    return isinstance(default, str) and _LOGICAL_DATE.fullmatch(default.strip()) is not None
 
 
 def _first_paragraph(function: Callable[..., Any]) -> str | None:

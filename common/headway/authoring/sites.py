@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from types import CodeType
 from typing import Any
@@ -28,15 +29,18 @@ class Site:
 
     def extent(self) -> Extent | None:
         """Return where the call begins and ends; None where the interpreter does not know."""
-        if self.code is None:
-            return None
-        found = next(islice(self.code.co_positions(), self.instruction // 2, None), None)
-        if found is None:
-            return None
-        line, end_line, column, end_column = found
-        if line is None or end_line is None or column is None or end_column is None:
-            return None
-        return line, end_line, column, end_column
+        return None if self.code is None else _extent(self.code, self.instruction)
+
+
+@lru_cache(maxsize=10_000)
+def _extent(code: CodeType, instruction: int) -> Extent | None:
+    found = next(islice(code.co_positions(), instruction // 2, None), None)
+    if found is None:
+        return None
+    line, end_line, column, end_column = found
+    if line is None or end_line is None or column is None or end_column is None:
+        return None
+    return line, end_line, column, end_column
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -212,6 +212,24 @@ def test_params_of_every_type() -> None:
     definition.spec()
 
 
+def test_text_that_defaults_to_the_runs_date_is_a_date() -> None:
+    def daily(day: str = "${{ run.logical_date }}", other: str = "x") -> None:
+        shell("true", name="a", env={"DAY": day, "OTHER": other})
+
+    definition = made(daily)
+    assert definition.params["day"] == {"type": "date", "default": "${{ run.logical_date }}"}
+    assert definition.params["other"]["type"] == "string"
+    definition.spec()
+
+
+def test_more_steps_than_a_definition_can_hold_are_refused_while_they_are_made() -> None:
+    def endless() -> None:
+        while True:
+            load(1)
+
+    assert refused(endless)[0] == "too_large"
+
+
 @pytest.mark.parametrize("annotation", [Decimal, int | str, Any, Literal["a", 1], set[int], object])
 def test_what_has_no_type_in_a_definition_is_refused(annotation: Any) -> None:
     with pytest.raises(Unmappable) as caught:
