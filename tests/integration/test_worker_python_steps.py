@@ -96,6 +96,10 @@ class Team:
         self.interpreters = Interpreters(spawner, ENV, SystemClock(), keep=1)
         self.log = Kept()
 
+    def add(self, code: str) -> None:
+        """Write the module anew."""
+        (Path(self._folder) / "flow.py").write_text(code)
+
     def call(self, name: str, **given: Any) -> dict[str, Any]:
         interpreter = self.interpreters.take(Key("d", self._program, self._folder))
         self.log = Kept()
@@ -155,6 +159,22 @@ def test_arguments_and_results_are_what_the_annotations_say(team: Team, name: st
             "at": "2026-01-31T06:00:00Z",
         }
     }
+
+
+@pytest.mark.parametrize("team", ["ours"], indirect=True)
+def test_models_of_pydantic_are_validated_and_dumped(team: Team) -> None:
+    team.add(
+        "from datetime import date\nimport pydantic\nfrom headway import step\n"
+        "class Window(pydantic.BaseModel):\n    start: date\n    days: int = 7\n"
+        "@step\ndef moved(window: Window, by: int) -> Window:\n"
+        "    return Window(start=window.start.replace(day=by), days=window.days)\n"
+    )
+    window = {"start": "2026-01-31"}
+    moved = {"ok": {"start": "2026-01-02", "days": 7}}
+    assert team.call("moved", window=window, by=2) == moved
+    refused = team.call("moved", window={"start": "soon"}, by=2)["error"]
+    assert refused["code"] == "bad_arguments"
+    assert "`window` cannot be made of" in refused["message"]
 
 
 def test_only_decorated_functions_get_more_than_json(team: Team) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
+from inspect import unwrap
 from itertools import islice
 from types import CodeType
 from typing import Any
@@ -65,7 +66,7 @@ def caller() -> Site:
 
 def of_function(function: Any) -> Site:
     """Return the site of a function's definition: the line of its first decorator, or of `def`."""
-    code = getattr(function, "__code__", None)
+    code = getattr(unwrap(function), "__code__", None)
     if code is None:
         return caller()
     return Site(code.co_filename, code.co_firstlineno)

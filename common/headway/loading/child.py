@@ -30,7 +30,13 @@ from headway.authoring.wire import encoded
 from headway.loading.bounded import MEMORY_BYTES, SECONDS
 
 _OURS = str(Path(__file__).parents[1])
-_REFUSED = frozenset({"socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.bind"})
+_REFUSED = frozenset(
+    {
+        *("socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind"),
+        *("socket.getaddrinfo", "socket.gethostbyname"),
+    }
+)
+_SEE_TRACEBACK = "its traceback is printed before"
 
 
 class OutOfTime(BaseException):
@@ -53,7 +59,10 @@ def main(file: str, descriptor: int) -> int:
 
 
 def _bound() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, _lower(resource.RLIMIT_AS, MEMORY_BYTES))
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, _lower(resource.RLIMIT_AS, MEMORY_BYTES))
+    except (ValueError, OSError):
+        pass  # not every system bounds it; time is bounded all the same
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGALRM, _out_of_time)
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
@@ -141,13 +150,13 @@ class _Reading:
         elif isinstance(error, SyntaxError) and error.filename is not None:
             message = f"not Python: {error.msg}"
             place = (error.filename, error.lineno or 1, error.offset or 1)
-            self._note(*place, "python_syntax", message, None)
+            self._note(*place, "python_syntax", message, "python -m py_compile tells the same")
         elif isinstance(error, OutOfTime | MemoryError | Connects | SystemExit):
             self._note(*self._place_of(error), *_told(error))
         else:
             self._print(error)
             message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            self._note(*self._place_of(error), "python_error", message, None)
+            self._note(*self._place_of(error), "python_error", message, _SEE_TRACEBACK)
 
     def _note(
         self, file: str, line: int, column: int, code: str, message: str, hint: str | None

@@ -20,12 +20,12 @@ def read_python(path: Path, clock: Clock | None = None) -> tuple[list[Loaded], s
     ended = bounded.run(path, clock or SystemClock())
     if ended.problem is not None:
         message = f"the file could not be run: {ended.problem}"
-        return [_refused(Problem(str(path), 1, 1, "python_error", message))], ""
+        return [_refused(_at_start(path, message))], ""
     try:
         return _read(json.loads(ended.answer), path)
     except (ValueError, KeyError, TypeError, RecursionError):
         message = "the module wrote on the descriptor that is kept for its answer"
-        return [_refused(Problem(str(path), 1, 1, "python_error", message))], ""
+        return [_refused(_at_start(path, message))], ""
 
 
 def _read(answer: Any, path: Path) -> tuple[list[Loaded], str]:
@@ -46,6 +46,10 @@ def _read(answer: Any, path: Path) -> tuple[list[Loaded], str]:
         found.append(loaded)
     found += [_refused(_problem(each, path)) for each in answer["problems"]]
     return found, "---\n".join(texts)
+
+
+def _at_start(path: Path, message: str) -> Problem:
+    return Problem(str(path), 1, 1, "python_error", message, "see what `python FILE` does")
 
 
 def _problem(row: dict[str, Any], path: Path) -> Problem:

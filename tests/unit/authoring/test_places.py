@@ -29,6 +29,7 @@ def problems(folder: Path, text: str, name: str = "flow.py") -> list[Problem]:
     found = [problem for each in loaded for problem in each.problems]
     assert {problem.file for problem in found} <= {str(file)}
     assert bool(found) is not bool(yaml)
+    assert all(problem.hint for problem in found), "each says the mend"
     return found
 
 
