@@ -148,7 +148,9 @@ def test_order_conditions_and_finally() -> None:
 def test_text_about_steps_is_no_reference() -> None:
     def quoted() -> None:
         first = extract(date(2026, 1, 31))
-        shell("true", name="a", env={"A": "steps.extract is text", "B": "${{ 'steps.extract' }}"})
+        shell(
+            "true", name="a", env={"A": "steps.extract is text", "B": "${{ 'see steps.extract' }}"}
+        )
         shell("true", name="b", env={"A": 'x ${{ {"a": {"b": steps.extract.outputs.rows}} }}'})
         shell("true", name="c", env={"A": f"{first['rows']} of {first.state}"})
 

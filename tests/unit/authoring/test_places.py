@@ -57,6 +57,7 @@ def shown(folder: Path, text: str) -> list[str]:
             "bad_value: -1, tmeout=3)",
             "unknown_key: tmeout=3)",
         ]),
+        ('    shell("é ☃", name="a", retry=-1)', ["bad_value: -1)"]),
         ('    load(n).when("al_done")', ['bad_value: "al_done")']),
         ('    load(n).if_("n > 1 &&")', ['bad_expression: &&")']),
         ('    load(n).after("nobody")', ['unknown_need: "nobody")']),

@@ -20,7 +20,9 @@ sys.exit(child.main(sys.argv[1], int(sys.argv[2])))
 
 def test_the_child_ends_itself_and_says_where(tmp_path: Path) -> None:
     file = tmp_path / "flow.py"
-    file.write_text("x = 1\nwhile True:\n    try:\n        x += 1\n    except Exception: pass\n")
+    file.write_text(
+        "x = 1\nwhile True:\n    try:\n        sum(range(100_000))\n    except Exception: pass\n"
+    )
     ours, theirs = os.pipe()
     with os.fdopen(ours, "rb") as answer:
         command = [sys.executable, "-c", _CHILD, str(file), str(theirs)]
