@@ -42,6 +42,7 @@ EXEMPT = {
     "coordinator/headway_coordinator/storage/migrations/": "run by `headway db upgrade` alone",
     "coordinator/headway_coordinator/storage/migrating.py": "run by `headway db upgrade` alone",
     "coordinator/headway_coordinator/storage/database.py": "what the others commit through",
+    "coordinator/headway_coordinator/storage/pipelining.py": "the same on PostgreSQL",
     "coordinator/headway_coordinator/storage/postgresql.py": "the same on PostgreSQL",
     "coordinator/headway_coordinator/storage/sqlite.py": "the same on SQLite",
     "coordinator/headway_coordinator/broker/inspecting.py": "publishes to nobody, to look at it",
@@ -55,7 +56,7 @@ EXEMPT = {
 ATOMIC = {"transaction", "writing"}
 EFFECTS = {
     *ATOMIC,
-    "prompt",
+    *("prompt", "prompt_line"),
     *("fdatasync", "fsync"),
     *("ack", "ack_log_error", "reject_log_error", "requeue"),
     *("lpush", "rpush", "publish", "basic_publish", "apply_async", "send_task"),
@@ -139,6 +140,7 @@ def test_the_page_and_the_registry_agree() -> None:
         "def put(self):\n    with self._database.prompt() as c:\n        c.execute(x)",
         "def put(self):\n    with database.transaction() as c:\n        write(c)",
         "def put(self):\n    with database.writing() as line:\n        write(line)",
+        "def put(self):\n    with database.prompt_line() as line:\n        line.ask(x)",
         "def put(self):\n    connection.commit()",
         "def sync(fd):\n    os.fdatasync(fd)",
         "def take(self, message):\n    message.ack()",

@@ -34,6 +34,7 @@ from headway_coordinator.application.ports import (
     StorageUnavailable,
 )
 from headway_coordinator.engine.model import StepMoved
+from headway_coordinator.storage import pipelining
 from headway_coordinator.storage.columns import Document, Moment
 from headway_coordinator.storage.connecting import connect
 from headway_coordinator.storage.database import Database
@@ -47,7 +48,7 @@ NAME = bindparam("name_is", type_=Text())
 def open_database(url: str) -> Database:
     name = "contract lines"
     return connect(
-        url, application_name=name, clock=SystemClock(), pool_size=1, lock_timeout=MINUTE
+        url, application_name=name, clock=SystemClock(), pool_size=3, lock_timeout=MINUTE
     )
 
 
@@ -263,6 +264,36 @@ def test_a_caller_that_is_interrupted_leaves_nothing_open(
     rival = opened(postgres_url)
     postgres_world.storage.leases.release(postgres_world.lease)
     assert rival.leases.acquire("advance/0", holder="rival", boot="b9", term=MINUTE)
+
+
+def test_there_are_only_so_many_lines(postgres: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipelining, "_WAIT_S", 0.01)
+    with (
+        postgres.writing(),
+        postgres.prompt_line(),
+        postgres.reading_line(),
+        pytest.raises(StorageUnavailable, match="no free"),
+    ):
+        add_team(postgres, "a")
+    add_team(postgres, "a")
+    assert teams(postgres) == ["a"]
+
+
+def test_each_settled_statement_of_a_prompt_line_is_committed(database: Database) -> None:
+    add_team(database, "a")
+    by = database.prepared(select(team.c.created_by))
+
+    def write_and_fail() -> None:
+        with database.prompt_line() as line:
+            line.ask(rename(database), {"name_is": "a"})
+            raise PreconditionFailed("of the caller's own")
+
+    with pytest.raises(PreconditionFailed):
+        write_and_fail()
+    with database.reading_line() as line:
+        [row] = line.ask(by, {}).rows
+    # SQLite makes one transaction of them: it costs it less.
+    assert row.created_by == ("bob" if database.dialect == "postgresql" else "ann")
 
 
 def test_many_threads_have_a_line_each(postgres: Database) -> None:

@@ -14,8 +14,6 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Connection,
-    Row,
     Text,
     bindparam,
     select,
@@ -28,6 +26,7 @@ from headway.crash_points import crash_point
 from headway.protocol.messages import Claim, ClaimBatch, LostReason, Work
 from headway_coordinator.application.ports import ClaimResult
 from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.lines import Line, Prepared
 from headway_coordinator.storage.rows import Rows
 from headway_coordinator.storage.schema import ATTEMPT_DISPATCHED, attempt, worker
 
@@ -40,14 +39,15 @@ class Claims:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._claims = database.rows(id=Text(), fence=BigInteger(), queue=Text())
-        self._take = _take(database, self._claims, skip_locked=True)
-        self._take_waiting = _take(database, self._claims, skip_locked=False)
-        self._boot = select(worker.c.worker).where(
+        self._take = database.prepared(_take(database, self._claims, skip_locked=True))
+        self._take_waiting = database.prepared(_take(database, self._claims, skip_locked=False))
+        by_boot = select(worker.c.worker).where(
             worker.c.worker == bindparam("by_worker"),
             worker.c.boot == bindparam("by_boot"),
             worker.c.team == bindparam("by_team"),
         )
-        self._look = select(
+        self._boot = database.prepared(by_boot)
+        look = select(
             attempt.c.id,
             attempt.c.fence,
             attempt.c.state,
@@ -61,43 +61,42 @@ class Claims:
             attempt.c.id.in_(select(self._claims.c.id)),
             attempt.c.team == bindparam("by_team"),
         )
+        self._look = database.prepared(look)
 
     @crash_point("workers.claim")
     def claim(self, team: str, batch: ClaimBatch, lease: timedelta) -> list[ClaimResult] | None:
         """Return what each claim got, in order; None: the boot is superseded."""
         by = {"by_team": team, "by_worker": batch.worker, "by_boot": batch.boot}
-        with self._database.prompt() as connection:
-            won = self._won(connection, self._take, batch.claims, by, lease)
+        with self._database.prompt_line() as line:
+            won = self._won(line, self._take, batch.claims, by, lease)
             left = [claim for claim in batch.claims if (claim.attempt, claim.fence) not in won]
             if not left:
                 return [_answer(claim, won, {}, batch) for claim in batch.claims]
-            if connection.execute(self._boot, by).one_or_none() is None:
+            if not line.ask(self._boot, by).rows:
                 return None
-            rows = self._rows(connection, left, by)
+            rows = self._rows(line, left, by)
             skipped = [claim for claim in left if _is_claimable(rows.get(claim.attempt), claim)]
             for claim in skipped:
-                won |= self._won(connection, self._take_waiting, [claim], by, lease)
+                won |= self._won(line, self._take_waiting, [claim], by, lease)
             if skipped:
-                rows = self._rows(connection, left, by)
+                rows = self._rows(line, left, by)
         return [_answer(claim, won, rows, batch) for claim in batch.claims]
 
     def _won(
         self,
-        connection: Connection,
-        take: Any,
+        line: Line,
+        take: Prepared,
         claims: Sequence[Claim],
         by: dict[str, str],
         lease: timedelta,
     ) -> dict[tuple[str, int], str]:
         rows = self._claims.params((c.attempt, c.fence, c.queue) for c in claims)
         params = {**rows, **by, "lease": self._database.span(lease)}
-        return {(r.id, r.fence): r.work_text for r in connection.execute(take, params)}
+        return {(r.id, r.fence): r.work_text for r in line.ask(take, params).rows}
 
-    def _rows(
-        self, connection: Connection, claims: Iterable[Claim], by: dict[str, str]
-    ) -> dict[str, Row[Any]]:
+    def _rows(self, line: Line, claims: Iterable[Claim], by: dict[str, str]) -> dict[str, Any]:
         rows = self._claims.params((c.attempt, c.fence, c.queue) for c in claims)
-        found = connection.execute(self._look, {**rows, "by_team": by["by_team"]})
+        found = line.ask(self._look, {**rows, "by_team": by["by_team"]}).rows
         return {row.id: row for row in found}
 
 
@@ -136,7 +135,7 @@ def _take(database: Database, claims: Rows, *, skip_locked: bool) -> Any:
     )
 
 
-def _is_claimable(row: Row[Any] | None, claim: Claim) -> bool:
+def _is_claimable(row: Any, claim: Claim) -> bool:
     return (
         row is not None
         and row.state == "dispatched"
@@ -146,7 +145,7 @@ def _is_claimable(row: Row[Any] | None, claim: Claim) -> bool:
 
 
 def _answer(
-    claim: Claim, won: dict[tuple[str, int], str], rows: dict[str, Row[Any]], batch: ClaimBatch
+    claim: Claim, won: dict[tuple[str, int], str], rows: dict[str, Any], batch: ClaimBatch
 ) -> ClaimResult:
     work = won.get((claim.attempt, claim.fence))
     row = rows.get(claim.attempt)
@@ -158,13 +157,13 @@ def _answer(
     return ClaimResult(claim.attempt, claim.fence, None, _why(row, claim))
 
 
-def _is_held(row: Row[Any], claim: Claim, batch: ClaimBatch) -> bool:
+def _is_held(row: Any, claim: Claim, batch: ClaimBatch) -> bool:
     """Say whether this claim was won before and is only repeated."""
     held = (row.state, row.worker, row.boot, row.fence, row.queue)
     return held == ("running", batch.worker, batch.boot, claim.fence, claim.queue)
 
 
-def _why(row: Row[Any] | None, claim: Claim) -> LostReason:
+def _why(row: Any, claim: Claim) -> LostReason:
     if row is None or row.queue != claim.queue:
         return LostReason.UNKNOWN
     if row.fence != claim.fence:

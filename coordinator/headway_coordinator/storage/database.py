@@ -40,6 +40,14 @@ class Database(ABC):
         """Open a write transaction, as `transaction` does, whose statements need not be awaited."""
 
     @abstractmethod
+    def prompt_line(self) -> AbstractContextManager[Line]:
+        """Open a line whose statements commit whenever they are settled, as `prompt` does."""
+
+    @abstractmethod
+    def reading_line(self) -> AbstractContextManager[Line]:
+        """Open a line for reads, as `reading` does."""
+
+    @abstractmethod
     def later(self, name: str) -> ColumnElement[datetime]:
         """Return the time `span` from now; the span is the parameter `name`."""
 

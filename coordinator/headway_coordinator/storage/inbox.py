@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, select
+from sqlalchemy import BigInteger, bindparam, select
 
 from headway.crash_points import crash_point
 from headway_coordinator.application.ports import InboxEntry, InboxKind, StorageUnavailable
@@ -44,6 +44,8 @@ class StoredInbox:
             )
             .on_conflict_do_nothing(index_elements=["dedupe"])
         )
+        oldest = select(*_READ).where(INBOX_PENDING).order_by(inbox.c.id)
+        self._pending = database.prepared(oldest.limit(bindparam("most", type_=BigInteger())))
         self._insert_one = self._insert.returning(*_READ)
 
     @crash_point("inbox.add")
@@ -71,9 +73,8 @@ class StoredInbox:
             connection.execute(self._insert, params)
 
     def pending(self, limit: int = 500) -> list[InboxEntry]:
-        wanted = select(*_READ).where(INBOX_PENDING).order_by(inbox.c.id).limit(limit)
-        with self._database.reading() as connection:
-            return [_entry(row) for row in connection.execute(wanted)]
+        with self._database.reading_line() as line:
+            return [_entry(row) for row in line.ask(self._pending, {"most": limit}).rows]
 
 
 def _row(position: int, entry: Entry) -> tuple[Any, ...]:

@@ -22,10 +22,13 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a statement gave: `count` rows were written or read, and `rows` if it returns any."""
+    """What a statement gave: `count` rows were written or read, and `rows` if it returns any.
+
+    A row is a sequence of its columns' values, which are its attributes as well.
+    """
 
     count: int
-    rows: Sequence[tuple[Any, ...]] = ()
+    rows: Sequence[Any] = ()
 
 
 Check = Callable[[Answer], None]
@@ -76,7 +79,7 @@ class DirectLine(Line):
 def _read(result: CursorResult[Any]) -> Answer:
     if not result.returns_rows:
         return Answer(result.rowcount)
-    rows = [tuple(row) for row in result]
+    rows = result.all()
     return Answer(len(rows), rows)
 
 

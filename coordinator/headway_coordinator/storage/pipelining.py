@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import itertools
 import select
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque, namedtuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from threading import BoundedSemaphore
 from typing import Any
 
 import psycopg
@@ -26,10 +27,12 @@ from sqlalchemy import Boolean, Dialect, Engine, Executable, Integer, String
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from headway_coordinator.application.ports import StorageUnavailable
 from headway_coordinator.storage.lines import Answer, Check, Line, Params, Prepared
 
 _DIALECT: Dialect = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 _NUMBERS = itertools.count(1)
+_WAIT_S = 5.0  # for a line, when all are in use
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 Loader = Callable[[bytes], Any]
@@ -59,8 +62,17 @@ class PreparedText(Prepared):
     @cached_property
     def loaders(self) -> tuple[Loader, ...]:
         """What makes a value of each column's text."""
-        columns = self.statement.exported_columns  # type: ignore[attr-defined]
-        return tuple(_loader(column.type) for column in columns)
+        return tuple(_loader(column.type) for column in self._columns)
+
+    @cached_property
+    def row(self) -> Callable[[Iterable[Any]], Any]:
+        """What makes a row of its values."""
+        made = namedtuple("Row", [c.key for c in self._columns], rename=True)  # type: ignore[misc]
+        return made._make
+
+    @property
+    def _columns(self) -> Sequence[Any]:
+        return self.statement.exported_columns.values()  # type: ignore[attr-defined,no-any-return]
 
     def values(self, params: Params) -> list[bytes | None]:
         """Return the parameters as texts, in order."""
@@ -122,10 +134,14 @@ class PipelinedLine(Line):
         try:
             with suppress(psycopg.Error):  # whoever sent it does not ask any more
                 self.settle()
-            self.command(b"ROLLBACK")
-            self.settle()
+            if not self._is_idle():
+                self.command(b"ROLLBACK")
+                self.settle()
         except psycopg.Error:
             return False
+        return self._is_idle()
+
+    def _is_idle(self) -> bool:
         return self._server.transaction_status == pq.TransactionStatus.IDLE
 
     def close(self) -> None:
@@ -173,30 +189,38 @@ class PipelinedLine(Line):
 
 
 class Lines:
-    """Lines that stay open between transactions, as many as were ever needed at once."""
+    """Lines that stay open between uses, as many as were ever needed at once, up to a limit."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, limit: int) -> None:
         self._engine = engine
         self._free: list[PipelinedLine] = []
+        self._room = BoundedSemaphore(limit)
 
     @contextmanager
     def transaction(self) -> Iterator[PipelinedLine]:
         """Open a transaction; it commits when its block ends and all answers are as expected."""
-        line = self._take()
-        try:
+        with self.prompt() as line:
             line.command(b"BEGIN ISOLATION LEVEL READ COMMITTED")
             yield line
             line.settle()
             line.command(b"COMMIT")
-            line.settle()
-        except BaseException:
-            if line.roll_back():
-                self._free.append(line)
-            else:
-                line.close()
-                self.close()  # what broke one line may have broken all
-            raise
-        self._free.append(line)
+
+    @contextmanager
+    def prompt(self) -> Iterator[PipelinedLine]:
+        """Open a line on which whatever is settled together is a transaction of its own."""
+        if not self._room.acquire(timeout=_WAIT_S):
+            raise StorageUnavailable("no free database connection")
+        try:
+            line = self._take()
+            try:
+                yield line
+                line.settle()
+            except BaseException:
+                self._put_back(line)
+                raise
+            self._free.append(line)
+        finally:
+            self._room.release()
 
     def close(self) -> None:
         """Close the lines that nobody uses now."""
@@ -212,20 +236,30 @@ class Lines:
             connection.detach()  # the pool's checkout and check-in cost as much as a COMMIT
             return PipelinedLine(driver)
 
+    def _put_back(self, line: PipelinedLine) -> None:
+        """Keep a line that failed, if it can be used again."""
+        if line.roll_back():
+            self._free.append(line)
+        else:
+            line.close()
+            self.close()  # what broke one line may have broken all
+
 
 def _answer(result: pq.abc.PGresult, statement: PreparedText | None) -> Answer:
     count = result.command_tuples or 0
     if statement is None or not result.ntuples:
         return Answer(count)
     columns = [*enumerate(statement.loaders)]
-    return Answer(count, [_row(result, number, columns) for number in range(result.ntuples)])
+    values = (_values(result, number, columns) for number in range(result.ntuples))
+    return Answer(count, [*map(statement.row, values)])
 
 
-def _row(
+def _values(
     result: pq.abc.PGresult, number: int, columns: Sequence[tuple[int, Loader]]
-) -> tuple[Any, ...]:
-    found = ((result.get_value(number, column), load) for column, load in columns)
-    return tuple(None if value is None else load(value) for value, load in found)
+) -> Iterator[Any]:
+    for column, load in columns:
+        value = result.get_value(number, column)
+        yield None if value is None else load(value)
 
 
 def _error(result: pq.abc.PGresult) -> psycopg.Error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -35,10 +35,10 @@ class PostgresDatabase(Database):
     def __init__(
         self, url: URL, *, application_name: str, pool_size: int, lock_timeout: timedelta
     ) -> None:
-        engine = _engine(url, application_name, pool_size, lock_timeout)
+        engine = _engine(url, application_name, max(1, pool_size // 2), lock_timeout)
         prompt = engine.execution_options(isolation_level="AUTOCOMMIT")
         super().__init__(engine, prompt, prompt)
-        self._lines = pipelining.Lines(engine)
+        self._lines = pipelining.Lines(engine, pool_size)
         self.now = func.clock_timestamp(type_=Moment())
         self.transaction_now = func.transaction_timestamp(type_=Moment())
 
@@ -49,6 +49,14 @@ class PostgresDatabase(Database):
     def writing(self) -> Iterator[Line]:
         with translated(), self._lines.transaction() as line:
             yield line
+
+    @contextmanager
+    def prompt_line(self) -> Iterator[Line]:
+        with translated(), self._lines.prompt() as line:
+            yield line
+
+    def reading_line(self) -> AbstractContextManager[Line]:
+        return self.prompt_line()
 
     def close(self) -> None:
         self._lines.close()

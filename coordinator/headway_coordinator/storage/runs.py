@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, Text, and_, select
+from sqlalchemy import Text, and_, select
 
 from headway_coordinator.application.ports import StoredRun, Withdrawal
 from headway_coordinator.engine.model import Live, Run, Step
@@ -22,9 +22,10 @@ class StoredRuns:
         self._database = database
         self._wanted = wanted = database.rows(id=Text())
         ids = select(wanted.c.id)
-        self._runs = select(run).where(run.c.id.in_(ids))
-        self._steps = select(step).where(step.c.run_id.in_(ids)).order_by(step.c.run_id, step.c.idx)
-        self._attempts = (
+        steps = select(step).where(step.c.run_id.in_(ids)).order_by(step.c.run_id, step.c.idx)
+        self._runs = database.prepared(select(run).where(run.c.id.in_(ids)))
+        self._steps = database.prepared(steps)
+        self._attempts = database.prepared(
             select(
                 attempt.c.run_id,
                 attempt.c.step,
@@ -61,18 +62,20 @@ class StoredRuns:
         if not ids:
             return []
         params = self._wanted.params((id,) for id in ids)
-        with self._database.reading() as connection:
-            runs = {row.id: row for row in connection.execute(self._runs, params)}
+        with self._database.reading_line() as line:
+            runs = {row.id: row for row in line.ask(self._runs, params).rows}
+            if not runs:
+                return []
             steps = defaultdict(list)
-            for row in connection.execute(self._steps, params):
+            for row in line.ask(self._steps, params).rows:
                 steps[row.run_id].append(row)
-            held: defaultdict[str, dict[str, Row[Any]]] = defaultdict(dict)
-            for row in connection.execute(self._attempts, params):
+            held: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+            for row in line.ask(self._attempts, params).rows:
                 held[row.run_id][row.step] = row
         return [_stored(runs[id], steps[id], held[id]) for id in dict.fromkeys(ids) if id in runs]
 
 
-def _stored(found: Row[Any], steps: list[Row[Any]], held: dict[str, Row[Any]]) -> StoredRun:
+def _stored(found: Any, steps: list[Any], held: dict[str, Any]) -> StoredRun:
     withdrawn = tuple(
         Withdrawal(row.run_id, row.id, row.fence, row.stop_reason)
         for row in held.values()
@@ -86,12 +89,12 @@ def _stored(found: Row[Any], steps: list[Row[Any]], held: dict[str, Row[Any]]) -
     )
 
 
-def _is_withdrawn(row: Row[Any]) -> bool:
+def _is_withdrawn(row: Any) -> bool:
     """Say whether the attempt was cancelled before anybody claimed it."""
     return bool(row.state == "cancelled" and row.claimed_at is None and row.stop_reason is not None)
 
 
-def _run(row: Row[Any]) -> Run:
+def _run(row: Any) -> Run:
     return Run(
         id=row.id,
         team=row.team,
@@ -112,7 +115,7 @@ def _run(row: Row[Any]) -> Run:
     )
 
 
-def _step(row: Row[Any], held: Row[Any] | None) -> Step:
+def _step(row: Any, held: Any | None) -> Step:
     live = None
     if held is not None and (held.state in ("dispatched", "running") or _is_withdrawn(held)):
         live = Live(held.id, held.no, held.fence, held.queue)

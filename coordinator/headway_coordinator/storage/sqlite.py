@@ -68,6 +68,16 @@ class SqliteDatabase(Database):
             self._opened_at = self._clock.now()
             yield DirectLine(connection)
 
+    @contextmanager
+    def prompt_line(self) -> Iterator[Line]:
+        with self.prompt() as connection:
+            yield DirectLine(connection)
+
+    @contextmanager
+    def reading_line(self) -> Iterator[Line]:
+        with self.reading() as connection:
+            yield DirectLine(connection)
+
     def later(self, name: str) -> ColumnElement[datetime]:
         return bindparam(name, type_=Moment())
 

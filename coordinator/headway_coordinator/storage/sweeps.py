@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, exists, func, literal_column, null, or_, select, union_all
+from sqlalchemy import (
+    Row,
+    Select,
+    Text,
+    cast,
+    exists,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    union_all,
+)
 
 from headway.protocol.messages import Dispatch
 from headway_coordinator.application.ports import Expired, Occupancy, Unclaimed
@@ -41,23 +53,26 @@ class StoredSweeps:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._occupancy = union_all(
+        counts = union_all(
             select(
                 attempt.c.queue,
-                literal_column("'dispatched'").label("state"),
-                null().label("worker"),
+                literal_column("'dispatched'", Text()).label("state"),
+                cast(null(), Text()).label("worker"),
                 func.count().label("count"),
             )
             .where(ATTEMPT_DISPATCHED)
             .group_by(attempt.c.queue),
-            select(attempt.c.queue, literal_column("'running'"), attempt.c.worker, func.count())
+            select(
+                attempt.c.queue, literal_column("'running'", Text()), attempt.c.worker, func.count()
+            )
             .where(ATTEMPT_RUNNING)
             .group_by(attempt.c.queue, attempt.c.worker),
         )
+        self._occupancy = database.prepared(counts)
 
     def occupancy(self) -> list[Occupancy]:
-        with self._database.reading() as connection:
-            return [Occupancy(*row) for row in connection.execute(self._occupancy)]
+        with self._database.reading_line() as line:
+            return [Occupancy(*row) for row in line.ask(self._occupancy, {}).rows]
 
     def overdue(self, limit: int = 1000) -> list[Unclaimed]:
         late = _DISPATCHED.where(attempt.c.claim_deadline <= self._database.now)

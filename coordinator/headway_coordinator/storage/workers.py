@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, func, select, update
+from sqlalchemy import Connection, Text, bindparam, func, select, update
 
 from headway.crash_points import crash_point
 from headway.errors import ConflictError, ForbiddenError
@@ -45,6 +45,13 @@ class StoredWorkers:
         self._database = database
         self._wanted = database.rows(id=Text())
         self._earliest = database.later("ago")
+        live = select(*_INFO).where(worker.c.seen_at > self._earliest).order_by(worker.c.worker)
+        self._live = database.prepared(live)
+        held = select(*_HOLD).where(attempt.c.id.in_(select(self._wanted.c.id)))
+        self._holders = database.prepared(held)
+        self._holders_of_team = database.prepared(
+            held.where(attempt.c.team == bindparam("of_team", type_=Text()))
+        )
         claims, heartbeats = Claims(database), Heartbeats(database)
         self._claims = claims
         self._heartbeats = heartbeats
@@ -139,10 +146,9 @@ class StoredWorkers:
         return self._heartbeats.heartbeat(team, beat, lease)
 
     def live(self, within: timedelta) -> list[WorkerInfo]:
-        seen = select(*_INFO).where(worker.c.seen_at > self._earliest).order_by(worker.c.worker)
-        with self._database.reading() as connection:
+        with self._database.reading_line() as line:
             ago = self._database.span(-within)
-            return [_info(row) for row in connection.execute(seen, {"ago": ago})]
+            return [_info(row) for row in line.ask(self._live, {"ago": ago}).rows]
 
     def all(self) -> list[WorkerInfo]:
         with self._database.reading() as connection:
@@ -151,13 +157,14 @@ class StoredWorkers:
     def holders(self, attempts: Sequence[str], *, team: str | None) -> dict[str, AttemptHold]:
         if not attempts:
             return {}
-        wanted = select(*_HOLD).where(attempt.c.id.in_(select(self._wanted.c.id)))
-        if team is not None:
-            wanted = wanted.where(attempt.c.team == team)
         params = self._wanted.params((id,) for id in attempts)
-        with self._database.reading() as connection:
-            return {row.id: AttemptHold(*row) for row in connection.execute(wanted, params)}
+        wanted = self._holders
+        if team is not None:
+            wanted, params = self._holders_of_team, {**params, "of_team": team}
+        with self._database.reading_line() as line:
+            return {row.id: AttemptHold(*row) for row in line.ask(wanted, params).rows}
 
 
-def _info(row: Row[Any]) -> WorkerInfo:
-    return WorkerInfo(**{**row._mapping, "queues": tuple(row.queues)})
+def _info(row: Any) -> WorkerInfo:
+    worker, boot, team, queues, *rest = row
+    return WorkerInfo(worker, boot, team, tuple(queues), *rest)
