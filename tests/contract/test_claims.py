@@ -6,7 +6,7 @@ import pytest
 
 from headway.errors import ConflictError, ForbiddenError
 from headway.protocol.messages import LostReason
-from tests.contract.world import TEAM, World, work
+from tests.contract.world import GONE, TEAM, World, work
 
 
 def test_a_claim_wins_the_resolved_step(world: World) -> None:
@@ -19,9 +19,18 @@ def test_a_claim_wins_the_resolved_step(world: World) -> None:
     assert world.state_of(made) == "running"
 
 
-def test_a_repeated_claim_wins_again(world: World) -> None:
-    made = world.running()
+def test_a_repeated_claim_wins_again_and_its_lease_begins_anew(world: World) -> None:
+    made = world.running(lease=GONE)
+    assert len(world.storage.sweeps.expired()) == 1
     assert world.lost(made) is None
+    assert world.storage.sweeps.expired() == []
+
+
+def test_a_claim_that_is_repeated_after_the_end_renews_nothing(world: World) -> None:
+    made = world.running(lease=GONE)
+    world.end(made, "lost", expired=True)
+    assert world.lost(made) is LostReason.TERMINAL
+    assert world.state_of(made) == "lost"
 
 
 def test_the_same_attempt_twice_in_a_batch_wins_twice(world: World) -> None:

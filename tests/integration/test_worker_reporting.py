@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,10 +146,29 @@ class TestClaims:
         double.add("a")
         double.down = True
         threading.Timer(0.2, lambda: setattr(double, "down", False)).start()
-        answer = claims(api, SystemClock(), patience=30).claim(claim("a"))
-        assert answer is not None
-        assert answer.won
-        assert answer.token == completion_token(KEY, attempt="a", fence=1, worker="w1", boot="b1")
+        answered = claims(api, SystemClock(), patience=30).claim(claim("a"))
+        assert answered is not None
+        assert answered.answer.won
+        assert answered.answer.token == completion_token(
+            KEY, attempt="a", fence=1, worker="w1", boot="b1"
+        )
+
+    def test_it_counts_from_the_try_that_was_answered(self, api: Api, double: Double) -> None:
+        double.add("a")
+        clock = ManualClock(NOW)
+
+        class Away:
+            """Does not answer the first request, for ten seconds."""
+
+            def post(self, *args: Any) -> Any:
+                if clock.monotonic():
+                    return api.post(*args)
+                clock.advance(timedelta(seconds=10))
+                raise UnavailableError("unreachable", "not there")
+
+        answered = claims(Away(), clock, patience=30).claim(claim("a"))
+        assert answered is not None
+        assert answered.asked_at == 10
 
     def test_it_is_given_up_in_time(self, api: Api, double: Double) -> None:
         double.down = True
@@ -329,7 +349,7 @@ class Body:
         for attempt in attempts:
             self.roster.enter(attempt)
             kills[attempt] = []
-            self.roster.hold(attempt, 1).attach(kills[attempt].append)
+            self.roster.hold(attempt, 1, self.clock.monotonic()).attach(kills[attempt].append)
         return kills
 
 
@@ -406,7 +426,31 @@ class TestHeart:
         body.clock.advance(timedelta(seconds=0.1))
         body.heart.guard()
         assert kills == {"a": [2.0]}
-        assert body.roster._held["a"][1].reason is StopReason.LEASE_EXPIRED
+        assert body.roster._held["a"].stop.reason is StopReason.LEASE_EXPIRED
+
+    def test_a_claim_after_a_long_silence_has_its_whole_lease(
+        self, body: Body, double: Double
+    ) -> None:
+        old = body.holds("a")
+        body.clock.advance(timedelta(seconds=58))
+        new = body.holds("b")
+        body.heart.guard()
+        assert (old, new) == ({"a": [2.0]}, {"b": []})
+        body.clock.advance(timedelta(seconds=54))
+        body.heart.guard()
+        assert new == {"b": []}
+        body.clock.advance(timedelta(seconds=1))
+        body.heart.guard()
+        assert new == {"b": [2.0]}
+
+    def test_an_answer_renews_what_it_names_alone(self, body: Body, double: Double) -> None:
+        kills = body.holds("a", "b")
+        double.lost.add("b")
+        body.clock.advance(timedelta(seconds=50))
+        body.heart.beat()
+        body.clock.advance(timedelta(seconds=5))
+        body.heart.guard()
+        assert kills["a"] == []
 
     def test_a_good_answer_renews_from_when_it_was_asked(self, body: Body) -> None:
         kills = body.holds("a")

@@ -11,6 +11,7 @@ from headway.crash_points import crash_point
 from headway.protocol.messages import ArtifactRef
 from headway_worker.api import Api
 from headway_worker.redaction import Redactor
+from headway_worker.regular import open_regular
 
 _CHUNK_BYTES = 256 * 1024
 _MOST = 1000
@@ -73,7 +74,7 @@ class ArtifactTransfer:
 
     @crash_point("api.artifacts")
     def _upload(self, path: str, file: Path) -> ArtifactRef:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
             opened.seek(0)
             return self._api.put(

@@ -119,13 +119,16 @@ class Attempts:
             dispatch_no=dispatch.dispatch_no,
             queue=dispatch.queue,
         )
-        answer = self._ports.claims.claim(claim)
-        if answer is None or not answer.won or answer.work is None or answer.token is None:
-            if answer is not None:
-                _log.info("claim_lost", attempt=claim.attempt, reason=str(answer.reason))
+        answered = self._ports.claims.claim(claim)
+        if answered is None:
             return
+        answer = answered.answer
+        if not answer.won or answer.work is None or answer.token is None:
+            _log.info("claim_lost", attempt=claim.attempt, reason=str(answer.reason))
+            return
+        stop = self._ports.roster.hold(claim.attempt, claim.fence, answered.asked_at)
         try:
-            self._run(claim, answer, answer.work, answer.token)
+            self._run(claim, answer, answer.work, answer.token, stop)
         finally:
             self._performed[claim.attempt] = None
             while len(self._performed) > _REMEMBERED:
@@ -134,10 +137,9 @@ class Attempts:
     def _was_performed(self, attempt: str) -> bool:
         return attempt in self._performed or self._ports.spool.get(attempt) is not None
 
-    def _run(self, claim: Claim, answer: ClaimAnswer, work: Work, token: str) -> None:
+    def _run(self, claim: Claim, answer: ClaimAnswer, work: Work, token: str, stop: Stop) -> None:
         ports = self._ports
         redactor = Redactor(answer.secrets.values())
-        stop = ports.roster.hold(claim.attempt, claim.fence)
         log = ports.logs.open(claim.attempt, claim.fence, redactor)
         started_at = ports.clock.now()
         with structlog.contextvars.bound_contextvars(run=work.run, attempt=claim.attempt):

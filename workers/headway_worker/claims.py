@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -22,6 +23,14 @@ _MOST = 500
 FEW = 3
 _GATHER_SECONDS = 0.004
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A claim's answer, and when it was asked for: a lease that it gives began no earlier."""
+
+    answer: ClaimAnswer
+    asked_at: float
 
 
 class Claims:
@@ -44,15 +53,16 @@ class Claims:
         self._patience = patience
         self._stopping = stopping
         self._in_hand = in_hand
-        self._batcher: Batcher[Claim, ClaimAnswer] = Batcher(
+        self._batcher: Batcher[Claim, Answered] = Batcher(
             self._send, most=_MOST, gather=self._gather
         )
 
-    def claim(self, claim: Claim) -> ClaimAnswer | None:
+    def claim(self, claim: Claim) -> Answered | None:
         """Return the answer; None when none could be had, and the message is to be dropped.
 
         A try may have won without our hearing of it, so the same claim is sent again, which is
-        answered the same; given up, its lease runs out, or a later delivery takes it up.
+        answered the same and renews the lease; given up, its lease runs out, or a later delivery
+        takes it up.
         """
         give_up = self._clock.monotonic() + self._patience.total_seconds()
         tries = 0
@@ -76,16 +86,17 @@ class Claims:
             self._stopping.wait(_GATHER_SECONDS)
 
     @crash_point("api.claims")
-    def _send(self, claims: Sequence[Claim]) -> list[ClaimAnswer]:
+    def _send(self, claims: Sequence[Claim]) -> list[Answered]:
         batch = ClaimBatch(
             worker=self._identity.worker, boot=self._identity.boot, claims=list(claims)
         )
+        asked_at = self._clock.monotonic()
         answers = self._api.post("claims", batch, ClaimAnswers)
         by_attempt = {answer.attempt: answer for answer in answers.claims}
         missing = [c.attempt for c in claims if c.attempt not in by_attempt]
         if missing:
             raise UnavailableError("bad_answer", f"no answer to the claim of {missing[0]}")
-        return [by_attempt[claim.attempt] for claim in claims]
+        return [Answered(by_attempt[claim.attempt], asked_at) for claim in claims]
 
 
 def _wait(tries: int) -> float:

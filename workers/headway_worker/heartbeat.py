@@ -25,15 +25,23 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Lease:
-    """How long the worker may trust its leases, judged by the clock of *sending* a heartbeat."""
+    """How long the worker may trust its leases, judged by the clock of *sending* a request.
+
+    Each attempt has a lease of its own; `renewed_at` is when all that were held were renewed last.
+    """
 
     seconds: float
     renewed_at: float
     expired: bool = field(default=False)
 
     @property
+    def trusted(self) -> float:
+        """Return how long a lease is trusted: its holder ends before others may begin."""
+        return self.seconds - min(5.0, self.seconds / 4)
+
+    @property
     def trusted_until(self) -> float:
-        return self.renewed_at + self.seconds - min(5.0, self.seconds / 4)
+        return self.renewed_at + self.trusted
 
     @property
     def grace(self) -> float:
@@ -108,14 +116,13 @@ class Heart:
         return True
 
     def guard(self) -> None:
-        """End all steps if no good answer came for almost a lease: they may run elsewhere soon."""
+        """End the steps that were not renewed for almost a lease: they may run elsewhere soon."""
         lease = self.lease
-        if self._clock.monotonic() < lease.trusted_until:
-            lease.expired = False
-            return
-        if self._roster.stop_all(StopReason.LEASE_EXPIRED, lease.grace) and not lease.expired:
-            _log.error("lease_expired", seconds=lease.seconds)
-        lease.expired = True
+        last = self._clock.monotonic() - lease.trusted
+        ended = self._roster.stop_unrenewed(last, StopReason.LEASE_EXPIRED, lease.grace)
+        if ended and not lease.expired:
+            _log.error("lease_expired", seconds=lease.seconds, attempts=ended)
+        lease.expired = bool(ended)
 
     def _message(self) -> Heartbeat:
         running = self._roster.held()
@@ -138,6 +145,7 @@ class Heart:
             return
         self.lease.renewed_at = sent_at
         self.lease.seconds = answer.lease_ms / 1000
+        self._roster.renew(answer.renewed, sent_at)
         # Should this process be stopped as a whole, the launcher keeps the promise in its stead.
         self._trust(sent_at + self.lease.seconds - 0.3 - self._clock.monotonic())
         self._reporter.acknowledge(answer.acknowledged)

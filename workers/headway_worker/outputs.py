@@ -9,6 +9,7 @@ from typing import Any
 
 from headway.protocol.messages import OUTPUTS_LIMIT_BYTES
 from headway.spec.params import coerce
+from headway_worker.regular import open_regular
 
 
 class OutputError(Exception):
@@ -26,7 +27,7 @@ def read_output_file(path: Path) -> dict[str, Any]:
         OutputError: `bad_output`, it is neither; `outputs_too_large`.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(2 * OUTPUTS_LIMIT_BYTES + 1)
     except FileNotFoundError:
         return {}

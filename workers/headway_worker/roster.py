@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 
 from headway.protocol.messages import Held
@@ -17,6 +19,15 @@ class Entry(Enum):
     FULL = "full"
 
 
+@dataclass(slots=True)
+class _Hold:
+    """A won claim; its lease began at `since`, by the monotonic clock, or later."""
+
+    fence: int
+    stop: Stop
+    since: float
+
+
 class Roster:
     """Guards the slots; safe to use from many threads."""
 
@@ -24,7 +35,7 @@ class Roster:
         self.slots = slots
         self._changed = threading.Condition()
         self._inside: set[str] = set()
-        self._held: dict[str, tuple[int, Stop]] = {}
+        self._held: dict[str, _Hold] = {}
         self._closed = False
 
     def enter(self, attempt: str) -> Entry:
@@ -44,12 +55,19 @@ class Roster:
             self._held.pop(attempt, None)
             self._changed.notify_all()
 
-    def hold(self, attempt: str, fence: int) -> Stop:
-        """Note the won claim; return the attempt's stop signal."""
+    def hold(self, attempt: str, fence: int, since: float) -> Stop:
+        """Note the won claim, asked for at `since`; return the attempt's stop signal."""
         stop = Stop()
         with self._changed:
-            self._held[attempt] = (fence, stop)
+            self._held[attempt] = _Hold(fence, stop, since)
         return stop
+
+    def renew(self, attempts: Iterable[str], since: float) -> None:
+        """Note that the attempts' leases were renewed at `since` or later."""
+        with self._changed:
+            for attempt in attempts:
+                if (held := self._held.get(attempt)) is not None:
+                    held.since = max(held.since, since)
 
     def release(self, attempt: str) -> None:
         """Forget the claim: the attempt has ended and is spooled, or is not ours any more."""
@@ -59,7 +77,7 @@ class Roster:
     def held(self) -> list[Held]:
         """Return the attempts whose leases this worker keeps."""
         with self._changed:
-            return [Held(attempt=a, fence=fence) for a, (fence, _) in self._held.items()]
+            return [Held(attempt=a, fence=held.fence) for a, held in self._held.items()]
 
     def free(self) -> int:
         """Return how many slots are free."""
@@ -71,12 +89,16 @@ class Roster:
         with self._changed:
             found = self._held.get(attempt)
         if found is not None:
-            found[1].request(reason, grace)
+            found.stop.request(reason, grace)
 
     def stop_all(self, reason: StopReason, grace: float) -> int:
         """Ask every attempt to end; return how many."""
+        return self.stop_unrenewed(float("inf"), reason, grace)
+
+    def stop_unrenewed(self, since: float, reason: StopReason, grace: float) -> int:
+        """Ask every attempt to end whose lease was not renewed after `since`; return how many."""
         with self._changed:
-            stops = [stop for _, stop in self._held.values()]
+            stops = [held.stop for held in self._held.values() if held.since <= since]
         for stop in stops:
             stop.request(reason, grace)
         return len(stops)

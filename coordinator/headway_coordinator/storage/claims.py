@@ -28,7 +28,7 @@ from headway_coordinator.application.ports import ClaimResult
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.lines import Line, Prepared
 from headway_coordinator.storage.rows import Rows
-from headway_coordinator.storage.schema import ATTEMPT_DISPATCHED, attempt, worker
+from headway_coordinator.storage.schema import ATTEMPT_DISPATCHED, ATTEMPT_RUNNING, attempt, worker
 
 _WORK = type_coerce(attempt.c.work, Text).label("work_text")
 
@@ -47,6 +47,7 @@ class Claims:
             worker.c.team == bindparam("by_team"),
         )
         self._boot = database.prepared(by_boot)
+        self._renew = database.prepared(_renew(database, self._claims))
         look = select(
             attempt.c.id,
             attempt.c.fence,
@@ -75,6 +76,9 @@ class Claims:
             if not line.ask(self._boot, by).rows:
                 return None
             rows = self._rows(line, left, by)
+            held = [claim for claim in left if _is_held(rows.get(claim.attempt), claim, batch)]
+            if held:
+                won |= self._won(line, self._renew, held, by, lease)
             skipped = [claim for claim in left if _is_claimable(rows.get(claim.attempt), claim)]
             for claim in skipped:
                 won |= self._won(line, self._take_waiting, [claim], by, lease)
@@ -135,6 +139,28 @@ def _take(database: Database, claims: Rows, *, skip_locked: bool) -> Any:
     )
 
 
+def _renew(database: Database, claims: Rows) -> Any:
+    """Give what a repeated claim has won before a new lease: its holder counts from this request.
+
+    What was sent in between may have run out, and still counts while no sweep has written so.
+    """
+    found = (
+        select(attempt.c.id)
+        .join(claims.source, attempt.c.id == claims.c.id)
+        .where(attempt.c.fence == claims.c.fence, attempt.c.team == bindparam("by_team"))
+        .where(attempt.c.worker == bindparam("by_worker"), attempt.c.boot == bindparam("by_boot"))
+        .where(ATTEMPT_RUNNING)
+        .with_for_update(key_share=True, of=attempt)
+        .cte("found")
+    )
+    return (
+        update(attempt)
+        .where(attempt.c.id == found.c.id)
+        .values(lease_expires_at=database.later("lease"))
+        .returning(attempt.c.id, attempt.c.fence, _WORK)
+    )
+
+
 def _is_claimable(row: Any, claim: Claim) -> bool:
     return (
         row is not None
@@ -149,8 +175,6 @@ def _answer(
 ) -> ClaimResult:
     work = won.get((claim.attempt, claim.fence))
     row = rows.get(claim.attempt)
-    if work is None and row is not None and _is_held(row, claim, batch):
-        work = row.work_text
     if work is not None:
         parsed = Work.model_validate_json(work)
         return ClaimResult(claim.attempt, claim.fence, parsed, None)
@@ -159,6 +183,8 @@ def _answer(
 
 def _is_held(row: Any, claim: Claim, batch: ClaimBatch) -> bool:
     """Say whether this claim was won before and is only repeated."""
+    if row is None:
+        return False
     held = (row.state, row.worker, row.boot, row.fence, row.queue)
     return held == ("running", batch.worker, batch.boot, claim.fence, claim.queue)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,25 @@ def test_what_is_neither_is_refused(tmp_path: Path, text: str | bytes, code: str
     with pytest.raises(OutputError) as refused:
         read_output_file(written(tmp_path, text))
     assert refused.value.code == code
+
+
+def made_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def made_endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [made_pipe, made_endless, Path.mkdir])
+def test_what_is_no_regular_file_is_refused_at_once(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "output"
+    make(path)
+    with pytest.raises(OutputError, match="output is no regular file") as refused:
+        read_output_file(path)
+    assert refused.value.code == "bad_output"
 
 
 def test_a_script_s_text_becomes_the_declared_type() -> None:

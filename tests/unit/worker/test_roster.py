@@ -20,7 +20,7 @@ def test_only_won_claims_are_held() -> None:
     roster = Roster(2)
     roster.enter("a")
     assert roster.held() == []
-    roster.hold("a", 7)
+    roster.hold("a", 7, 0.0)
     assert [(held.attempt, held.fence) for held in roster.held()] == [("a", 7)]
     roster.release("a")
     assert roster.held() == []
@@ -30,7 +30,7 @@ def test_only_won_claims_are_held() -> None:
 def test_a_stop_reaches_the_work_whenever_it_is_attached() -> None:
     roster = Roster(1)
     roster.enter("a")
-    stop = roster.hold("a", 1)
+    stop = roster.hold("a", 1, 0.0)
     roster.stop("a", StopReason.CANCELLED, 5.0)
     kills: list[float] = []
     stop.attach(kills.append)
@@ -53,3 +53,14 @@ def test_a_slower_stop_and_one_after_the_end_change_nothing() -> None:
 
 def test_stopping_what_is_not_here_is_nothing() -> None:
     Roster(1).stop("a", StopReason.CANCELLED, 1.0)
+
+
+def test_each_attempt_has_a_lease_of_its_own() -> None:
+    roster = Roster(3)
+    stops = {a: roster.hold(a, 1, since) for a, since in (("a", 0.0), ("b", 0.0), ("c", 30.0))}
+    roster.renew(["b", "elsewhere"], 20.0)
+    roster.renew(["c"], 20.0)
+    assert roster.stop_unrenewed(10.0, StopReason.LEASE_EXPIRED, 1.0) == 1
+    assert [a for a, stop in stops.items() if stop.reason is not None] == ["a"]
+    assert roster.stop_unrenewed(20.0, StopReason.LEASE_EXPIRED, 1.0) == 2
+    assert stops["c"].reason is None, "an older renewal takes nothing back"
