@@ -4,8 +4,8 @@ SHELL := bash
 .PHONY: help setup run check test lint types mutants crashes bench chaos lock clean
 
 BIN := .venv/bin
-# Test processes: two, or as many as CPUS says.
-CPUS ?= 2
+# Test processes: as many as CPUS says. Most tests wait for what other processes do.
+CPUS ?= 4
 PYTEST := $(BIN)/python -m pytest -n $(CPUS)
 
 help: ## Show this list

@@ -28,6 +28,8 @@ class Refusal(StrEnum):
     UNKNOWN_TASK = "unknown_task"
     MALFORMED = "malformed"
     FORGED = "forged"
+    REPEATED = "repeated"
+    STALE = "stale"
 
 
 _FOREIGN = "Something other than Headway writes to its queues. Give it a database of its own."
@@ -37,8 +39,14 @@ _HINTS = {
     Refusal.UNREADABLE: _FOREIGN,
     Refusal.UNKNOWN_TASK: "A Celery app of others uses this queue. Give it another database.",
     Refusal.MALFORMED: "Its sender may be of another version of Headway, or not be Headway at all.",
+    Refusal.REPEATED: "Brokers deliver twice now and then; many come from somebody who replays.",
+    Refusal.STALE: "Some are normal: cancelled, or rung again while it ran. Many are replayed.",
     Refusal.FORGED: "Coordinators have different secret keys, or somebody forges reports.",
 }
+
+
+# These come with reconnects and cancels, too, and nothing is to be mended then.
+_USUAL = (Refusal.REPEATED, Refusal.STALE)
 
 
 def _nobody(_kind: str) -> None: ...
@@ -60,7 +68,8 @@ class Refusals:
         self._told(str(kind))
         if is_first:
             said = {"queue": queue} if queue else {}
-            log.warning(
+            tell = log.info if kind in _USUAL else log.warning
+            tell(
                 "message_refused",
                 kind=str(kind),
                 reason=why[:_REASON_CHARACTERS],

@@ -17,6 +17,7 @@ from headway.garbage import spare_what_stays
 from headway_coordinator.api.app import App, create_app
 from headway_coordinator.api.wire import GatheringProtocol
 from headway_coordinator.application.services import Services
+from headway_coordinator.broker.pinging import BrokerPing
 from headway_coordinator.broker.publishing import Publisher
 from headway_coordinator.examination import Examiner
 from headway_coordinator.integrations.api_metrics import ApiMetrics
@@ -95,6 +96,7 @@ def serve(settings: CoordinatorSettings) -> int:
             settings.broker_url.get_secret_value(),
             clock,
         ),
+        broker_answers=BrokerPing(settings.broker_url.get_secret_value(), clock),
     )
     app = create_app(services, page_routes(services))
     server = QuietServer(server_config(app, settings.listen))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from celery import Celery
 from kombu import Connection, Queue
@@ -13,9 +14,17 @@ from headway.broker_options import celery_settings, declaration, is_redis, trans
 from headway.protocol.envelope import EMBED
 from headway.protocol.queues import CANARY, EVENTS, TASK
 from headway.rabbitmq import ConfirmingPublisher, Outgoing
+from tests.servers.proxy import FaultProxy
 
 # The fixture that gives each broker's address.
 FIXTURES = {"redis": "redis_database", "rabbitmq": "rabbitmq_vhost"}
+
+
+def through(url: str, proxy: FaultProxy) -> str:
+    """Return the broker's address by way of the proxy."""
+    parts = urlsplit(url)
+    login = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{login}@{proxy.address}" if login else proxy.address))
 
 
 class Broker:

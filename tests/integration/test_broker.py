@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,17 +15,20 @@ from kombu import Queue
 from structlog.testing import capture_logs
 
 from headway.broker_options import declaration
+from headway.clock import ManualClock
 from headway.protocol.envelope import redis_json
 from headway.protocol.messages import Completion, Dispatch, Outcome, Sealed
 from headway.protocol.proof import completion_token, seal
 from headway.protocol.queues import CANARY, EVENTS
 from headway_coordinator.application.batch import Incoming
 from headway_coordinator.broker.events import EventConsumer
+from headway_coordinator.broker.pinging import BrokerPing
 from headway_coordinator.broker.publishing import Publisher
 from headway_coordinator.broker.watching import BrokerWatch
 from headway_coordinator.engine.events import Finished
-from tests.integration.brokers import Broker
+from tests.integration.brokers import Broker, through
 from tests.integration.garbage import GARBAGE
+from tests.servers.proxy import FaultProxy
 from tests.servers.waiting import wait_until
 
 KEY = b"a key for these tests"
@@ -301,3 +305,19 @@ def test_a_connection_that_broke_unseen_costs_no_message(
 
 def _fail(*_args: object, **_kwargs: object) -> None:
     raise ConnectionResetError("cut")
+
+
+def test_whether_the_broker_answers_is_asked_now_and_then(
+    broker: Broker, proxy: FaultProxy
+) -> None:
+    clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+    answers = BrokerPing(through(broker.url, proxy), clock)
+    assert answers()
+    for breaking in (proxy.cut, proxy.blackhole):
+        breaking()
+        assert answers(), "it was asked a moment ago"
+        clock.advance(timedelta(seconds=5))
+        assert not answers()
+        proxy.restore()
+        clock.advance(timedelta(seconds=5))
+        assert answers()

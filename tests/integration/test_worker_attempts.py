@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from headway.clock import SystemClock
 from headway.protocol.messages import Completion, Dispatch, Outcome
+from headway.refusals import Refusals
 from headway_worker.api import Api
 from headway_worker.artifacts import ArtifactTransfer
 from headway_worker.attempt import Attempts, Ports
@@ -69,6 +71,7 @@ class Bench:
         scratch = ScratchFolders(folder / "scratch", clock)
         scratch.prepare()
         self.roster = Roster(1)
+        self.refusals = Refusals()
         self.attempts = Attempts(
             Ports(
                 claims=Claims(
@@ -78,6 +81,7 @@ class Bench:
                     patience=timedelta(0),
                     stopping=threading.Event(),
                 ),
+                refusals=self.refusals,
                 executors=executors(self._spawner, self._interpreters),
                 roster=self.roster,
                 journal=self._journal,
@@ -314,6 +318,21 @@ def test_an_attempt_whose_report_was_taken_but_not_applied_is_not_performed_agai
     del bench.double.completions["a-1-1"]
     bench.handle("a-1-1")
     assert bench.double.claims == ["a-1-1"]
+    assert bench.refusals.counts()["repeated"] == 1
+
+
+def test_dispatches_that_are_replayed_or_late_are_counted_and_told_once_a_kind(
+    bench: Bench,
+) -> None:
+    bench.run("run", "true")
+    with capture_logs() as logs:
+        for _ in range(3):
+            bench.handle("a-1-1")
+            bench.handle("of-another-1")
+    counts = bench.refusals.counts()
+    assert (counts["repeated"], counts["stale"]) == (3, 3)
+    told = [(log["log_level"], log["kind"]) for log in logs if log["event"] == "message_refused"]
+    assert told == [("info", "repeated"), ("info", "stale")]
 
 
 def test_nothing_of_an_attempt_is_left(bench: Bench) -> None:

@@ -7,13 +7,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 from headway.protocol.messages import Outcome
 from headway_worker.main import DEAF_STATUS
-from tests.integration.brokers import Broker
+from tests.integration.brokers import Broker, through
 from tests.integration.test_worker_life import Events, Site, ended_with
 from tests.servers import rabbitmq
 from tests.servers.processes import Child, Processes
@@ -59,21 +58,6 @@ def site(processes: Processes, broker: Broker, double: Double, tmp_path: Path) -
     made = Site(processes, broker.url, double, tmp_path)
     yield made
     processes.close()
-
-
-def through(url: str, proxy: FaultProxy) -> str:
-    """Return the broker's address by way of the proxy."""
-    parts = urlsplit(url)
-    login = parts.netloc.rpartition("@")[0]
-    return urlunsplit(parts._replace(netloc=f"{login}@{proxy.address}" if login else proxy.address))
-
-
-@pytest.fixture
-def proxy(broker: Broker) -> Iterator[FaultProxy]:
-    parts = urlsplit(broker.url)
-    made = FaultProxy(parts.hostname or "127.0.0.1", parts.port or 0)
-    yield made
-    made.close()
 
 
 @pytest.mark.timeout(60 + 60 * CUTS)

@@ -30,6 +30,7 @@ from headway.protocol.messages import (
     Work,
 )
 from headway.protocol.proof import seal
+from headway.refusals import Refusal, Refusals
 from headway_worker.artifacts import ArtifactError, ArtifactTransfer
 from headway_worker.claims import Claims
 from headway_worker.environment import step_environment
@@ -62,6 +63,7 @@ class Ports:
     """What an attempt needs of the worker around it."""
 
     claims: Claims
+    refusals: Refusals
     executors: Mapping[str, Executor]
     roster: Roster
     journal: Journal
@@ -100,7 +102,8 @@ class Attempts:
         if self._was_performed(dispatch.attempt):
             # A claim is answered the same again until the coordinator has applied the end, which
             # may be long after it took the report.
-            _log.info("dispatch_dropped", attempt=dispatch.attempt)
+            why = f"the attempt {dispatch.attempt} was performed here"
+            self._ports.refusals.refuse(Refusal.REPEATED, why)
             return
         if not self._ports.spool.wait_for_room(_ROOM_SECONDS):
             _log.error("claim_refused_here", attempt=dispatch.attempt, code="spool_full")
@@ -124,7 +127,8 @@ class Attempts:
             return
         answer = answered.answer
         if not answer.won or answer.work is None or answer.token is None:
-            _log.info("claim_lost", attempt=claim.attempt, reason=str(answer.reason))
+            why = f"the attempt {claim.attempt} cannot be claimed: {answer.reason}"
+            self._ports.refusals.refuse(Refusal.STALE, why)
             return
         stop = self._ports.roster.hold(claim.attempt, claim.fence, answered.asked_at)
         try:

@@ -151,8 +151,9 @@ class Heart:
         self._reporter.acknowledge(answer.acknowledged)
         self._reporter.resend(answer.resend)
         for attempt in answer.lost:
-            _log.warning("attempt_disowned", attempt=attempt)
-            self._roster.stop(attempt, StopReason.DISOWNED, self.lease.grace)
+            # What ended while the answer was on its way is gone from there as it is from here.
+            if self._roster.stop(attempt, StopReason.DISOWNED, self.lease.grace):
+                _log.warning("attempt_disowned", attempt=attempt)
         for attempt in answer.cancel:
             self._roster.stop(attempt, StopReason.CANCELLED, CANCEL_GRACE_SECONDS)
 

@@ -28,13 +28,14 @@ class Intake:
         handle: Callable[[Dispatch], None],
         *,
         queues: list[str],
+        refusals: Refusals,
         heard: Callable[[str], None] = lambda probe: None,
     ) -> None:
         """`heard` is told of each probe by which the worker hears itself."""
         self._roster = roster
         self._handle = handle
         self.heard = heard
-        self.refusals = Refusals()
+        self.refusals = refusals
         self.is_draining = False
         self._overflow = Overflow(queues, lambda: self.is_draining)
 
@@ -63,7 +64,8 @@ class Intake:
                     case Entry.FULL:
                         return False
                     case Entry.DOUBLED:
-                        _log.info("dispatch_dropped", attempt=dispatch.attempt)
+                        why = f"the attempt {dispatch.attempt} is being performed here"
+                        self.refusals.refuse(Refusal.REPEATED, why)
                         ack(_SILENT, errors)
                     case Entry.ENTERED:
                         run()

@@ -22,6 +22,7 @@ from headway.clock import SystemClock
 from headway.errors import HeadwayError, UnavailableError
 from headway.local_parts import Exchange
 from headway.protocol.messages import Claim, Dispatch, Register, Registered
+from headway.refusals import Refusals
 from headway.step_queue import StepQueue
 from headway_worker.api import Api, M, parsed, refusal
 from headway_worker.artifacts import ArtifactTransfer
@@ -219,6 +220,7 @@ class Local:
         )
         return Ports(
             claims=claims,
+            refusals=Refusals(),
             executors=executors(self._spawner, self._interpreters),
             roster=self._roster,
             journal=self._journal,

@@ -21,6 +21,7 @@ from headway.errors import UnavailableError
 from headway.garbage import spare_what_stays
 from headway.protocol.messages import Claim, Held, Register, Registered
 from headway.protocol.queues import probe_queue
+from headway.refusals import Refusals
 from headway_worker.api import Api
 from headway_worker.artifacts import ArtifactTransfer
 from headway_worker.attempt import Attempts, Ports
@@ -188,6 +189,7 @@ class Worker:
     def _build(self, registered: Registered, at: float, reaped: list[Held]) -> None:
         settings, identity, clock = self._settings, self._identity, self._clock
         lease, interval = registered.lease_ms / 1000, registered.heartbeat_ms / 1000
+        self._refusals = Refusals()
         self._reporter = Reporter(
             self._spool,
             EventQueue(settings.broker_url, identity.boot),
@@ -227,9 +229,9 @@ class Worker:
             self._roster,
             Attempts(self._ports(lease)).handle,
             queues=queues,
+            refusals=self._refusals,
             heard=self._hearing.heard,
         )
-        self._refusals = intake.refusals
         self._consumer = Consumer(
             settings.broker_url,
             queues,
@@ -261,6 +263,7 @@ class Worker:
         )
         return Ports(
             claims=claims,
+            refusals=self._refusals,
             executors=executors(self._spawner, self._interpreters),
             roster=self._roster,
             journal=self._journal,

@@ -84,12 +84,13 @@ class Roster:
         with self._changed:
             return 0 if self._closed else max(0, self.slots - len(self._inside))
 
-    def stop(self, attempt: str, reason: StopReason, grace: float) -> None:
-        """Ask one attempt to end, if it is still here."""
+    def stop(self, attempt: str, reason: StopReason, grace: float) -> bool:
+        """Ask one attempt to end; say whether it is still here."""
         with self._changed:
             found = self._held.get(attempt)
         if found is not None:
             found.stop.request(reason, grace)
+        return found is not None
 
     def stop_all(self, reason: StopReason, grace: float) -> int:
         """Ask every attempt to end; return how many."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headway.errors import DefinitionError
+from headway.errors import DefinitionError, Problem
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 RunArgument = Annotated[
@@ -55,4 +55,6 @@ def _from_file(file: Path) -> dict[str, Any]:
 def unreadable(file: Path, error: OSError) -> DefinitionError:
     """Return the error for a file of the user's that cannot be read."""
     message = f"cannot read {file}: {error.strerror or error}"
-    return DefinitionError(message, code="unreadable_file")
+    hint = f"name the files in it: {file}/*.yaml" if isinstance(error, IsADirectoryError) else None
+    problem = Problem(str(file), 0, 0, "unreadable_file", message, hint)
+    return DefinitionError(message, [problem], code="unreadable_file", hint=hint)

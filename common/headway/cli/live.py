@@ -49,7 +49,7 @@ class LiveProgress:
         for title in ("step", "state", "try", "time", "note"):
             table.add_column(title, no_wrap=title != "note")
         for step in steps:
-            state = Text(state_words(step.state), style=_STYLES.get(step.state, ""))
+            state = Text(state_words(step.phase), style=_STYLES.get(step.phase, ""))
             seconds = step.seconds(rfc3339(self._clock.now()))
             tries = str(step.tries or "")
             time = span(seconds) if seconds is not None else ""
@@ -60,8 +60,8 @@ class LiveProgress:
         room = max(self._console.height - _MARGIN, 5)
         if len(run.steps) <= room:
             return list(run.steps)
-        order = {"failed": 0, "retry_wait": 1, "running": 2, "ready": 3}
-        picked = sorted(run.steps, key=lambda step: order.get(step.state, 4))[:room]
+        order = {"failed": 0, "retry_wait": 1, "running": 2, "dispatched": 3, "ready": 4}
+        picked = sorted(run.steps, key=lambda step: order.get(step.phase, 5))[:room]
         names = {step.name for step in picked}
         return [step for step in run.steps if step.name in names]
 

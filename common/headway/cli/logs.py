@@ -85,11 +85,7 @@ class Reader:
             yield from self._remains()
 
     def _wanted(self, run: Snapshot) -> list[StepView]:
-        steps = [step for step in run.steps if self._step in (None, step.name)]
-        if self._step is not None and run.steps and not steps:
-            message = f"run {run.id} has no step `{self._step}`"
-            raise ForbiddenError("not_found", message, "see `headway runs show`", status=404)
-        return steps
+        return _chosen(run, self._step)
 
     def _ended(self, run: Snapshot) -> bool:
         if run.still:
@@ -130,6 +126,15 @@ class Reader:
             yield f"{step} | ".encode() + rest + b"\n"
 
 
+def _chosen(run: Snapshot, wanted: str | None) -> list[StepView]:
+    """Return the wanted step, or all. Raises ForbiddenError (404): the run has no such step."""
+    steps = [step for step in run.steps if wanted in (None, step.name)]
+    if wanted is not None and run.steps and not steps:
+        message = f"run {run.id} has no step `{wanted}`"
+        raise ForbiddenError("not_found", message, "see `headway runs show`", status=404)
+    return steps
+
+
 def artifacts(
     id: RunArgument,
     step: StepArgument = None,
@@ -143,8 +148,7 @@ def artifacts(
         run = snapshot(client.run(run_id(client, id)))
         found = [
             {"step": s.name, **{key: file.get(key) for key in ("path", "size", "sha256")}}
-            for s in run.steps
-            if step in (None, s.name)
+            for s in _chosen(run, step)
             for file in s.artifacts
         ]
         for row in found if save else []:

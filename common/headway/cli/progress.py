@@ -22,7 +22,7 @@ class PlainProgress:
     def show(self, run: Snapshot) -> None:
         """Write what has changed since the last call."""
         for step in run.steps:
-            mark = (step.state, step.tries)
+            mark = (step.phase, step.tries)
             before = self._seen.get(step.name, ("pending", 0))
             self._seen[step.name] = mark
             if mark != before:
@@ -44,8 +44,8 @@ class PlainProgress:
 
 def transition(step: StepView) -> str:
     """Return a step's state, with the attempt, the duration and the cause where they matter."""
-    parts = [state_words(step.state)]
-    if step.tries > 1 or step.state == "running":
+    parts = [state_words(step.phase)]
+    if step.tries > 1 or step.phase == "running":
         parts.append(f"attempt {step.tries}")
     if step.done and (seconds := step.seconds()) is not None:
         parts.append(f"after {span(seconds)}")

@@ -94,7 +94,7 @@ def show(id: RunArgument, json: JsonOption = False) -> int:
 def _step_row(step: StepView) -> tuple[str, ...]:
     note = step.failure() if step.state in ("failed", "retry_wait") else None
     tries = str(step.tries or "-")
-    return step.name, state_words(step.state), tries, span(step.seconds()), one_line(note or "", 80)
+    return step.name, state_words(step.phase), tries, span(step.seconds()), one_line(note or "", 80)
 
 
 def _print_facts(run: Snapshot) -> None:

@@ -37,6 +37,12 @@ class StepView:
         return self.state not in _NOT_DONE
 
     @property
+    def phase(self) -> str:
+        """Return the state, but `dispatched` of a running step that no worker has taken yet."""
+        waits = bool(self.attempts) and self.attempts[-1].get("state") == "dispatched"
+        return "dispatched" if waits and self.state == "running" else self.state
+
+    @property
     def tries(self) -> int:
         """Return how many attempts were made."""
         return len(self.attempts)

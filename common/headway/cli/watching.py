@@ -88,7 +88,7 @@ class Explained:
 
     def show(self, run: Snapshot) -> None:
         self._progress.show(run)
-        seen = (run.state, tuple((step.state, step.tries) for step in run.steps))
+        seen = (run.state, tuple((step.phase, step.tries) for step in run.steps))
         if seen != self._seen:
             self._seen, self._since = seen, self._clock.monotonic()
         elif self._clock.monotonic() - self._since >= STILL_S and not _moves(run):
@@ -117,7 +117,7 @@ class Explained:
 def _moves(run: Snapshot) -> bool:
     """Return whether the run has ended, or something in it goes on by itself."""
     busy = ("running", "retry_wait", "deferred")
-    return terminal(run.state) or any(step.state in busy for step in run.steps)
+    return terminal(run.state) or any(step.phase in busy for step in run.steps)
 
 
 def progress_on(clock: Clock) -> Progress:

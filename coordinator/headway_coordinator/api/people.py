@@ -16,7 +16,7 @@ from headway_coordinator.access.roles import PLATFORM_ADMIN_HINT, Action, Identi
 from headway_coordinator.api.answers import answer
 from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.paging import Cursor, Limit, page
-from headway_coordinator.api.shapes import AddTeam, AddToken, RunId
+from headway_coordinator.api.shapes import AddTeam, AddToken, Nothing, RunId
 from headway_coordinator.application.identity import create_token, revoke_token
 from headway_coordinator.application.ports import Token
 
@@ -85,7 +85,7 @@ def drop_token(parts: Parts, identity: TokenAdmin, id: RunId) -> Response:
 
 
 @router.post("/tickets", status_code=201)
-def add_ticket(parts: Parts, identity: Visitor) -> Response:
+def add_ticket(parts: Parts, identity: Visitor, _body: Nothing | None = None) -> Response:
     """Make a link, good for an hour, that signs a browser in as the caller."""
     ticket, ends = parts.identities.ticket(identity)
     path = f"/sign-in?ticket={quote(ticket)}"

@@ -18,6 +18,7 @@ from headway_coordinator.api.shapes import (
     CancelRun,
     Key,
     NameQuery,
+    Nothing,
     PathQuery,
     RunId,
     StartRun,
@@ -98,7 +99,7 @@ def steps(parts: Parts, identity: Reader, id: RunId) -> Response:
 def explain(parts: Parts, identity: Reader, id: RunId) -> Response:
     """Say of each step that does not run what it waits for."""
     reading.visible_run(parts.storage, identity, id)
-    return answer(reading.explained(parts.storage, id, live_within=parts.live_within))
+    return answer(reading.explained(parts, id))
 
 
 @router.get("/runs/{id}/logs")
@@ -155,7 +156,9 @@ def cancel(
 
 
 @router.post("/runs/{id}/retry", status_code=202)
-def retry(parts: Parts, identity: Retrier, id: RunId, key: Key = None) -> Response:
+def retry(
+    parts: Parts, identity: Retrier, id: RunId, _body: Nothing | None = None, key: Key = None
+) -> Response:
     """Go on with an ended run from what did not succeed."""
     entry = intake.retry_run(parts.storage, parts.clock, identity, id, key=key)
     parts.nudge()

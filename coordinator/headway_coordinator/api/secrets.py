@@ -11,7 +11,7 @@ from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
 from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.paging import Cursor, Limit, page
-from headway_coordinator.api.shapes import NameQuery, PutSecret, SecretPart
+from headway_coordinator.api.shapes import NameQuery, Nothing, PutSecret, SecretPart
 
 router = APIRouter(prefix="/api/v1", tags=["secrets"])
 
@@ -49,6 +49,6 @@ def remove_secret(
 
 
 @router.post("/secrets/rekey")
-def rekey(parts: Parts, identity: KeyAdmin) -> Response:
+def rekey(parts: Parts, identity: KeyAdmin, _body: Nothing | None = None) -> Response:
     """Encrypt every secret under the present key; the former ones can then be taken away."""
     return answer(parts.secrets.rekey(identity))

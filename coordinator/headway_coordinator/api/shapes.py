@@ -65,6 +65,10 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Nothing(Shape):
+    """What a request holds that has nothing to say: an empty object, or no body at all."""
+
+
 class File(Shape):
     """A definition file: the name for messages, and its text."""
 

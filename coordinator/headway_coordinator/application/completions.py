@@ -34,6 +34,7 @@ REFUSALS = (
     "wrong proof",
     "not of this attempt",
 )
+_AGAIN = "already_ended"  # counted beside them, and taken: its sender forgets it then
 Refused = Callable[[str, str], None]  # kind, detail
 
 _ENDED = frozenset(str(state) for state in ATTEMPT_TERMINAL)
@@ -87,7 +88,7 @@ def verify_completions(
     """Check each completion against the row of its attempt; one look-up for the whole batch.
 
     `team` is that of the worker's token; None for the event queue, where the proof alone counts.
-    `refused` hears of every refusal, also of those that name no attempt.
+    `refused` hears of every refusal, also of those that name no attempt, and of what came again.
     """
     verified = Verified()
     read = []
@@ -105,6 +106,7 @@ def verify_completions(
             refused(reason.replace(" ", "_"), _who(completion))
             verified.refused[completion.attempt] = reason
         elif hold is not None and hold.state in _ENDED:
+            refused(_AGAIN, _who(completion))
             verified.known.append(completion.attempt)
         else:
             verified.proved.append(completion)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from headway.clock import rfc3339
@@ -18,10 +19,13 @@ from headway_coordinator.engine.states import RUN_TERMINAL, StepStatus
 _LEASE = "advance/0"
 
 
-def explain_run(storage: Storage, run: str, *, live_within: timedelta) -> dict[str, Any]:
+def explain_run(
+    storage: Storage, run: str, *, live_within: timedelta, broker_answers: Callable[[], bool]
+) -> dict[str, Any]:
     """Return `{"steps": [{"step", "blockers": [{"code", "since", "subject", "message"}]}]}`.
 
-    A worker counts as live if it was heard of within `live_within`. Steps that run or have ended
+    A worker counts as live if it was heard of within `live_within`. Whether the broker answers is
+    asked only if a step waits for it. Steps that run or have ended
     are left out; of a run that is set aside, only those that have ended. Raises ForbiddenError
     (404) for an unknown run.
     """
@@ -31,7 +35,7 @@ def explain_run(storage: Storage, run: str, *, live_within: timedelta) -> dict[s
     explained = _set_aside(stored[0])
     if explained is None:
         state = _state(storage, stored[0])
-        view = _View(storage, state, live_within)
+        view = _View(storage, state, live_within, broker_answers)
         explained = [(key, view.blockers(step)) for key, step in state.steps.items()]
     return {
         "steps": [
@@ -69,8 +73,15 @@ def _not_yet(storage: Storage, run: str) -> dict[str, Any]:
 class _View:
     """What one explanation needs to see; each row is read once."""
 
-    def __init__(self, storage: Storage, state: RunState, live_within: timedelta) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        state: RunState,
+        live_within: timedelta,
+        broker_answers: Callable[[], bool],
+    ) -> None:
         self._state = state
+        self._broker_answers = cache(broker_answers)
         self._workers = storage.workers.live(live_within)
         self._running: dict[str, int] = {}
         self._dispatched: set[str] = set()
@@ -95,6 +106,10 @@ class _View:
                     f"dispatched to {entry.dispatch.queue}; no worker has taken it yet",
                 )
             ]
+        is_on_its_way = step.status is StepStatus.READY or step.live is not None
+        if found and is_on_its_way and not self._broker_answers():
+            message = "the broker does not answer: nothing is dispatched, and no worker hears of it"
+            found.insert(0, Blocker("broker_down", None, "broker", message))
         if found and self._leader_gone:
             found.insert(
                 0, Blocker("no_leader", None, _LEASE, "no coordinator leads; nothing is dispatched")

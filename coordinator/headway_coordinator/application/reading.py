@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headway.errors import ForbiddenError
 from headway_coordinator.access.roles import Identity
 from headway_coordinator.application.ports import Storage, Store
+
+if TYPE_CHECKING:
+    from headway_coordinator.application.services import Services
 
 SET_ASIDE_HINT = "Look at the run's story and the coordinator's log, then start a new run."
 
@@ -50,11 +52,16 @@ def attempt_of(step: Mapping[str, Any], no: int | None) -> Mapping[str, Any] | N
     raise ForbiddenError("not_found", message, status=404)
 
 
-def explained(storage: Storage, id: str, *, live_within: timedelta) -> dict[str, Any]:
+def explained(services: Services, id: str) -> dict[str, Any]:
     """Return {"steps": [{"step", "blockers"}]}: what each step that does not run waits for."""
     from headway_coordinator.application.explaining import explain_run
 
-    return explain_run(storage, id, live_within=live_within)
+    return explain_run(
+        services.storage,
+        id,
+        live_within=services.live_within,
+        broker_answers=services.broker_answers,
+    )
 
 
 # --- logs --------------------------------------------------------------------------------------

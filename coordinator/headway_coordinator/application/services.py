@@ -24,6 +24,10 @@ def _unexamined() -> list[Finding]:
     return [unknown("database.reachable", why, mend), unknown("broker.reachable", why, mend)]
 
 
+def _answers() -> bool:
+    return True
+
+
 def _nothing() -> Mapping[str, Any]:
     return {}
 
@@ -32,7 +36,8 @@ def _nothing() -> Mapping[str, Any]:
 class Services:
     """The parts. `nudge` wakes the leader and neither raises nor blocks; `dispatch_state` says what
     this process knows of the broker; `refused` counts a refused completion by its kind; `examine`
-    looks at the database's and the broker's servers themselves. `former_keys` are secret keys that
+    looks at the database's and the broker's servers themselves, `broker_answers` only whether the
+    broker is there. `former_keys` are secret keys that
     secrets may still be encrypted under."""
 
     storage: Storage
@@ -45,6 +50,7 @@ class Services:
     dispatch_state: Callable[[], Mapping[str, Any]] = _nothing
     refused: Callable[[str], None] = _uncounted
     examine: Callable[[], list[Finding]] = _unexamined
+    broker_answers: Callable[[], bool] = _answers
     former_keys: Sequence[bytes] = field(default=(), repr=False)
     identities: Identities = field(init=False, repr=False)
     secrets: Secrets = field(init=False, repr=False)

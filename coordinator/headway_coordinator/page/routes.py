@@ -75,14 +75,15 @@ def _title(status: int) -> str:
 def draw_run(services: Services, identity: Identity, request: Request) -> Response:
     """The page of one run."""
     run = reading.visible_run(services.storage, identity, request.path_params["id"])
+    stored = services.storage.definitions.get(run["digest"])
+    canonical: Mapping[str, Any] = stored.canonical if stored else {}
     view = run_view(
         run,
         now=services.clock.now(),
         blockers=_blockers(services, run),
         tails=_tails(services, identity, run),
+        allowed=_allowed(canonical),
     )
-    stored = services.storage.definitions.get(run["digest"])
-    canonical: Mapping[str, Any] = stored.canonical if stored else {}
     return page(
         "run.html",
         view=view,
@@ -93,10 +94,16 @@ def draw_run(services: Services, identity: Identity, request: Request) -> Respon
     )
 
 
+def _allowed(canonical: Mapping[str, Any]) -> set[str]:
+    """Return the names of the steps whose failure is no failure of the run."""
+    steps = (step for part in ("steps", "finally") for step in canonical.get(part) or [])
+    return {step["name"] for step in steps if step.get("allow_failure")}
+
+
 def _blockers(services: Services, run: Mapping[str, Any]) -> dict[str, Sequence[Mapping[str, Any]]]:
     if run_look(run).tone in ("ok", "fail") or run["state"] == "cancelled":
         return {}
-    explained = reading.explained(services.storage, run["id"], live_within=services.live_within)
+    explained = reading.explained(services, run["id"])
     return {str(row["step"]): row["blockers"] for row in explained["steps"]}
 
 

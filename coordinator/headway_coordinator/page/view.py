@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -74,8 +74,9 @@ def run_view(
     now: datetime,
     blockers: Mapping[str, Sequence[Mapping[str, Any]]],
     tails: Mapping[str, Sequence[str]],
+    allowed: Set[str] = frozenset(),
 ) -> RunView:
-    """Return what the page shows of the run at `now`."""
+    """Return what the page shows of the run at `now`; the steps in `allowed` may fail."""
     steps = run["steps"]
     ended = RunStatus(run["state"]) in RUN_TERMINAL
     end = run["finished_at"] or now
@@ -86,7 +87,7 @@ def run_view(
         run=run,
         look=run_look(run),
         open=not ended and not run["quarantine"],
-        banner=_banner(run, blockers, took),
+        banner=_banner(run, blockers, took, allowed),
         counts=_counts(steps),
         rows=tuple(_row(run, step, span, blockers, tails) for step in shown),
         left_out=len(steps) - len(shown),
@@ -129,15 +130,17 @@ def _banner(
     run: Mapping[str, Any],
     blockers: Mapping[str, Sequence[Mapping[str, Any]]],
     length: timedelta,
+    allowed: Set[str],
 ) -> Banner:
     seen, took = look(run["state"]), duration(length)
+    failed = [step for step in failed_steps(run) if step["step"] not in allowed]
     if run.get("quarantine"):
         headline = f"Set aside: {one_line(run['quarantine'])}"
         detail = f"Headway does not move it any more. {SET_ASIDE_HINT}"
         return Banner(SET_ASIDE, headline, detail, f"headway runs show {run['id']}")
     match run["state"]:
         case "failed" | "timed_out" | "cancelled":
-            headline, why = _ended_badly(run, seen.word, took)
+            headline, why = _ended_badly(run, failed, seen.word, took)
             return Banner(seen, headline, why, f"headway runs retry {run['id']}")
         case "succeeded":
             return Banner(seen, _succeeded(run, took), None, None)
@@ -145,11 +148,12 @@ def _banner(
             still = sum(step["state"] == "running" for step in run["steps"])
             return Banner(seen, f"Cancelling, {_steps(still)} still to stop", _reason(run), None)
         case _:
-            return _open(run, blockers, seen, took)
+            return _open(failed, blockers, seen, took)
 
 
-def _ended_badly(run: Mapping[str, Any], word: str, took: str) -> tuple[str, str | None]:
-    failed = failed_steps(run)
+def _ended_badly(
+    run: Mapping[str, Any], failed: Sequence[Mapping[str, Any]], word: str, took: str
+) -> tuple[str, str | None]:
     headline = f"{word} in {took}"
     if failed:
         names = ", ".join(one_line(step["step"], 64) for step in failed[:3])
@@ -167,7 +171,7 @@ def _succeeded(run: Mapping[str, Any], took: str) -> str:
 
 
 def _open(
-    run: Mapping[str, Any],
+    failed: Sequence[Mapping[str, Any]],
     blockers: Mapping[str, Sequence[Mapping[str, Any]]],
     seen: Look,
     took: str,
@@ -178,7 +182,6 @@ def _open(
             if blocker["code"] == code:
                 headline = f"Waiting: {one_line(blocker['message'])}"
                 return Banner(look("retry_wait"), headline, f"{seen.word} for {took}.", None)
-    failed = failed_steps(run)
     if failed:
         names = ", ".join(one_line(step["step"], 64) for step in failed[:3])
         headline = f"{seen.word} for {took}, but failed already: {names}"

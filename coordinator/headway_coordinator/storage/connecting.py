@@ -41,8 +41,12 @@ def parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        raise DefinitionError("the database URL is none", hint=_HINT) from error
+        raise _wrong("HEADWAY_DATABASE_URL is no URL") from error
     name = "postgresql" if parsed.get_backend_name() == "postgres" else parsed.get_backend_name()
     if name not in ("postgresql", "sqlite"):
-        raise DefinitionError(f"{name} is no database that Headway knows", hint=_HINT)
+        raise _wrong(f"HEADWAY_DATABASE_URL: {name} is no database that Headway knows")
     return parsed.set(drivername=name)
+
+
+def _wrong(message: str) -> DefinitionError:
+    return DefinitionError(message, code="invalid_settings", hint=_HINT)

@@ -44,7 +44,9 @@ class SqliteDatabase(Database):
     def __init__(self, url: URL, *, clock: Clock) -> None:
         if not url.database or url.database == ":memory:":
             raise DefinitionError(
-                "a SQLite database must be a file", hint="Use sqlite:////folder/headway.db."
+                "HEADWAY_DATABASE_URL: a SQLite database must be a file",
+                code="invalid_settings",
+                hint="Use sqlite:////folder/headway.db.",
             )
         # One connection writes, and whoever waits for it waits in line: no polling in the process.
         writer = _engine(url, pool_size=1, overflow=0, pragmas={"busy_timeout": 0})

@@ -76,6 +76,7 @@ class House:
         self.store = open_store(f"file://{folder / 'store'}")
         self.nudges = 0
         self.refused: list[str] = []
+        self.broker_is_up = True
         self.services = Services(
             storage=self.storage,
             store=self.store,
@@ -85,6 +86,7 @@ class House:
             worker_lease=timedelta(seconds=60),
             heartbeat=timedelta(seconds=3),
             refused=self.refused.append,
+            broker_answers=lambda: self.broker_is_up,
         )
         self.app = create_app(self.services, page_routes(self.services))
         self.client = TestClient(self.app, raise_server_exceptions=False, follow_redirects=False)

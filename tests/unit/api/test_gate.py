@@ -215,6 +215,20 @@ def test_a_body_over_the_limit_is_refused_by_its_length_and_while_it_comes(house
         assert (response.status_code, response.json()["code"]) == (413, "too_large")
 
 
+def test_every_route_that_writes_reads_its_body(house: House) -> None:
+    """A body that no route reads is taken whatever it holds, and however long it is."""
+    writing = [(m, p) for m, p, _ in every_route(house) if m in ("POST", "PUT") and "/api/v1/" in p]
+    big = b"x" * (1024 * 1024 + 1)
+    assert len(writing) > 8
+    for method, path in writing:
+        garbage = house.ask("admin", method, path, content=b'{"unheard": of}')
+        unknown = house.ask("admin", method, path, json={"unheard": "of"})
+        endless = house.ask("admin", method, path, content=iter([big] * 9))
+        found = [r.json()["code"] for r in (garbage, unknown, endless)]
+        assert found[:2] == ["invalid_request"] * 2, (method, path)
+        assert found[2] == "too_large", (method, path)
+
+
 def test_every_answer_carries_the_safety_headers(house: House) -> None:
     for path in ["/healthz", "/nowhere", "/sign-in"]:
         headers = house.client.get(path).headers

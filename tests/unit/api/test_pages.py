@@ -66,6 +66,24 @@ def test_an_open_runs_page_says_what_waits_and_refreshes(house: House) -> None:
     assert len(tags.every("script")) == 1
 
 
+def test_an_open_runs_page_says_that_the_broker_is_away(house: House) -> None:
+    run = house.running()
+    assert "the broker does not answer" not in page(house, f"/r/{run}").text
+    house.broker_is_up = False
+    assert "the broker does not answer" in page(house, f"/r/{run}").text
+
+
+@pytest.mark.parametrize(("allowed", "told"), [("true", False), ("false", True)])
+def test_an_open_runs_page_tells_of_failures_that_are_not_allowed(
+    house: House, allowed: str, told: bool
+) -> None:
+    soft = SALES.replace("run: echo extract,", f"run: echo, allow_failure: {allowed},")
+    run = house.running(soft.replace("needs: [extract], run", "run"))
+    house.finish("extract", outcome="failed", error={"code": "exit_status", "message": "3"})
+    html = page(house, f"/r/{run}").text
+    assert ("failed already: extract" in html) is told
+
+
 def test_a_run_that_no_leader_has_seen_has_a_page(house: House) -> None:
     house.apply()
     run = house.start(logical_date="2026-02-28T00:00:00Z").json()["id"]

@@ -115,6 +115,14 @@ def test_explain_says_what_a_step_waits_for(house: House) -> None:
     assert [(b["code"], b["subject"]) for b in load["blockers"]] == [("upstream", "extract")]
 
 
+def test_explain_says_that_the_broker_is_away_of_what_waits_for_it(house: House) -> None:
+    run = house.running()
+    house.broker_is_up = False
+    steps = house.ask("viewer", "GET", f"/api/v1/runs/{run}/explain").json()["steps"]
+    codes = {row["step"]: [b["code"] for b in row["blockers"]] for row in steps}
+    assert codes == {"extract": ["broker_down", "no_slot"], "load": ["upstream"]}
+
+
 def test_the_events_of_an_ended_run_are_told_once_and_end(house: House) -> None:
     run = house.running()
     house.finish("extract", outputs={"rows": 1})

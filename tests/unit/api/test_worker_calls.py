@@ -225,6 +225,9 @@ def test_every_refusal_is_counted_and_the_first_of_a_kind_logged(house: House) -
     assert {kind.replace("_", " ") for kind in house.refused} <= set(REFUSALS)
     house.work("completions", {"completions": [good]})
     assert len(house.refused) == 6
+    house.lead()
+    again = house.work("completions", {"completions": [good]}).json()
+    assert (again["accepted"], house.refused[6:]) == ([won.dispatch.attempt], ["already_ended"])
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,12 @@ def test_artifacts(headway: Command, api: ApiDouble, tmp_path: Path) -> None:
     assert list((tmp_path / "got").rglob("*.part")) == []
 
 
+def test_artifacts_of_a_step_that_is_not_there(headway: Command, api: ApiDouble) -> None:
+    api.on(f"GET /runs/{ID}", Reply(run_of(step("report"))))
+    done = headway("runs", "artifacts", ID, "nope", "--json")
+    assert (done.status, done.document["error"]["code"]) == (4, "not_found")
+
+
 @pytest.mark.parametrize("path", ["../escape", "/etc/escape", "a/../../../escape"])
 def test_an_artifact_cannot_leave_the_folder(
     headway: Command, api: ApiDouble, tmp_path: Path, path: str

@@ -76,10 +76,17 @@ def test_each_answer_renews_the_patience() -> None:
     assert progress.said.count("it answers again") == 3
 
 
-@pytest.mark.parametrize(("state", "told"), [("ready", True), ("running", False)])
-def test_a_run_that_does_not_move_says_why_once(state: str, told: bool) -> None:
+UNCLAIMED = step("clean", "running", attempts=[attempt(state="dispatched")])
+
+
+@pytest.mark.parametrize(
+    ("clean", "told"),
+    [(step("clean", "ready"), True), (step("clean", "running"), False), (UNCLAIMED, True)],
+    ids=["ready", "running", "dispatched"],
+)
+def test_a_run_that_does_not_move_says_why_once(clean: dict[str, Any], told: bool) -> None:
     clock = ManualClock(START)
-    run = run_of(step("clean", state), step("report", "pending"), state="running")
+    run = run_of(clean, step("report", "pending"), state="running")
     answers = iter([run] * 60)
     blockers = [{"code": "no_worker", "message": "no worker serves demo.large"}]
     behind = [{"code": "upstream", "message": "clean has not ended"}]
@@ -102,6 +109,22 @@ def test_plain_progress_is_silent_while_nothing_moves() -> None:
         "00:00:00Z  a  ▶ running, attempt 1",
         "00:00:00Z  run  ▶ running",
     ]
+
+
+def test_a_step_that_no_worker_has_taken_is_not_said_to_run() -> None:
+    stream = io.StringIO()
+    progress = PlainProgress(stream, ManualClock(START))
+    progress.show(snapshot(run_of(UNCLAIMED, state="running")))
+    progress.show(snapshot(run_of(step("clean", "running"), state="running")))
+    assert [line.partition("Z  ")[2] for line in stream.getvalue().splitlines()] == [
+        "clean  ◷ dispatched",
+        "run  ▶ running",
+        "clean  ▶ running, attempt 1",
+    ]
+    drawn, screen = live()
+    drawn.show(snapshot(run_of(UNCLAIMED, state="running")))
+    drawn.close()
+    assert "◷ dispatched" in screen.getvalue()
 
 
 def live(height: int = 40) -> tuple[LiveProgress, io.StringIO]:

@@ -52,7 +52,7 @@ def test_a_slower_stop_and_one_after_the_end_change_nothing() -> None:
 
 
 def test_stopping_what_is_not_here_is_nothing() -> None:
-    Roster(1).stop("a", StopReason.CANCELLED, 1.0)
+    assert not Roster(1).stop("a", StopReason.CANCELLED, 1.0)
 
 
 def test_each_attempt_has_a_lease_of_its_own() -> None:

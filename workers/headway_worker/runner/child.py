@@ -10,7 +10,8 @@ length-prefixed JSON on descriptor 3; standard output and error belong to the co
 A function under `@step` is called as it stands below that decorator, with the values that its
 annotations name. Where Headway is not installed, `stub/headway.py` answers the import.
 
-A reply has `left: true` if the call left processes behind: this interpreter is then to be ended.
+A reply has `left: true` if the call left processes or threads behind: this interpreter is then to
+be ended, as what they write would stand in the log of the next call.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def main() -> int:
         _flush()
         if os.getpid() != pid:
             os._exit(1)  # the code forked and its child came back here
-        if _has_children():
+        if _has_children() or _has_threads():
             reply["left"] = True
         payload = json.dumps(reply).encode()
         talk.sendall(_FRAME.pack(len(payload)) + payload)
@@ -248,6 +249,12 @@ def _has_children() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+def _has_threads() -> bool:
+    """Say whether Python code runs beside us, as in an executor that was never shut down."""
+    threading = sys.modules.get("threading")
+    return threading is not None and len(threading.enumerate()) > 1
 
 
 def _receive(talk: socket.socket) -> Optional[Dict[str, Any]]:
