@@ -89,7 +89,7 @@ def run_view(
         open=not ended and not run["quarantine"],
         banner=_banner(run, blockers, took, allowed),
         counts=_counts(steps),
-        rows=tuple(_row(run, step, span, blockers, tails) for step in shown),
+        rows=tuple(_row(run, step, span, blockers, tails, allowed) for step in shown),
         left_out=len(steps) - len(shown),
         params=_texts(run["params"] or {}),
         duration=took,
@@ -206,6 +206,7 @@ def _row(
     span: Span,
     blockers: Mapping[str, Sequence[Mapping[str, Any]]],
     tails: Mapping[str, Sequence[str]],
+    allowed: Set[str],
 ) -> StepRow:
     name = str(step["step"])
     last = max(step["attempts"], key=lambda a: int(a["no"]), default=None)
@@ -214,7 +215,7 @@ def _row(
         look=_look(step, last),
         attempts=len(step["attempts"]),
         duration=_duration(step, last, span.end),
-        why=_why(step, last, blockers.get(name, ())),
+        why=_why(step, last, blockers.get(name, ()), may_fail=name in allowed),
         detail=_detail(step, last),
         outputs=_texts(step["outputs"] or {}),
         artifacts=_artifacts(run, step),
@@ -246,6 +247,8 @@ def _why(
     step: Mapping[str, Any],
     last: Mapping[str, Any] | None,
     blockers: Sequence[Mapping[str, Any]],
+    *,
+    may_fail: bool,
 ) -> tuple[str, ...]:
     lines = [one_line(blocker["message"]) for blocker in blockers[:_BLOCKERS_SHOWN]]
     if len(blockers) > _BLOCKERS_SHOWN:
@@ -253,8 +256,10 @@ def _why(
     error = step.get("error") or (last or {}).get("error")
     if error and step["state"] in ("failed", "retry_wait", "running", "cancelled"):
         lines.append(one_line(error.get("message") or error.get("code") or ""))
-    elif step["state"] in ("failed", "cancelled", "skipped") and step.get("reason"):
-        lines.append(one_line(reason_words(step["state"], step["reason"])))
+    elif step["state"] in ("failed", "cancelled", "skipped", "upstream_failed"):
+        lines.append(one_line(reason_words(step["state"], step.get("reason") or "")))
+    if may_fail and step["state"] == "failed":
+        lines.append("its failure is allowed")
     return tuple(line for line in lines if line)
 
 

@@ -49,6 +49,8 @@ def test_a_run_page_tells_the_failure_first(house: House) -> None:
     assert re.search(r"<h1>.*Failed in .*: extract", html)
     assert "exited with status 3" in html
     assert "no such table: sales" in html
+    assert "Last 2 lines of the log" in html
+    assert "a step it needs failed" in html
     assert f"headway runs retry {run}" in html
     assert 'href="https://wiki.example.com/sales" rel="noopener noreferrer"' in html
     assert "sales@example.com" in html
@@ -82,6 +84,7 @@ def test_an_open_runs_page_tells_of_failures_that_are_not_allowed(
     house.finish("extract", outcome="failed", error={"code": "exit_status", "message": "3"})
     html = page(house, f"/r/{run}").text
     assert ("failed already: extract" in html) is told
+    assert ("its failure is allowed" in html) is not told
 
 
 def test_a_run_that_no_leader_has_seen_has_a_page(house: House) -> None:
