@@ -25,7 +25,11 @@ Combination = tuple[str, str]  # a database and a broker
 
 DATABASES = {"postgresql": "postgres_database", "sqlite": "sqlite_file"}
 BROKERS = {"redis": "redis_database", "rabbitmq": "rabbitmq_vhost"}
-COMBINATIONS: Sequence[Combination] = (("postgresql", "redis"), ("sqlite", "redis"))
+COMBINATIONS: Sequence[Combination] = (
+    ("postgresql", "redis"),
+    ("sqlite", "redis"),
+    ("postgresql", "rabbitmq"),
+)
 PROCESSES: Sequence[Process] = ("engine", "api", "worker")
 MOMENTS: Sequence[When] = ("before", "after")
 # At which visits a process dies; ordinarily at the first of them. The runs make one attempt after
