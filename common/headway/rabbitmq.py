@@ -74,6 +74,14 @@ class ConfirmingPublisher:
             if todo:
                 self._pause(_REFUSED_PAUSE_SECONDS)
 
+    def consumers(self, queue: str) -> int:
+        """Return how many consume the queue, which is declared if it is not there.
+
+        Raises whatever py-amqp and the socket raise.
+        """
+        answer = Queue(**declaration(queue)).queue_declare(channel=self._opened())
+        return int(answer.consumer_count)
+
     def close(self) -> None:
         """Give the connection up, whatever state it is in."""
         self._channel = None

@@ -29,6 +29,7 @@ from headway_coordinator.storage.opening import open_storage
 log = structlog.get_logger("headway.api")
 
 _GRACE_S = 10
+_LATE = 3  # claim deadlines: what is lost was rung again by then
 _TICK_S = 1.0  # how exact the Date header is
 
 
@@ -90,6 +91,7 @@ def serve(settings: CoordinatorSettings) -> int:
         nudge=publisher.nudge,
         worker_lease=settings.worker_lease,
         heartbeat=settings.heartbeat,
+        late_after=_LATE * settings.claim_deadline,
         refused=metrics.refused,
         examine=Examiner(
             settings.database_url.get_secret_value(),

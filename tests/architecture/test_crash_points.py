@@ -31,7 +31,9 @@ READS = {
     "secrets": {"find", "listing", "sealed_otherwise"},
     "storage": {"close"},
     "store": {"get", "list"},
-    "sweeps": {"database_now", "expired", "occupancy", "overdue", "stranded", "unclaimed"},
+    "sweeps": {
+        *("database_now", "expired", "late", "occupancy", "overdue", "stranded", "unclaimed"),
+    },
     "workers": {"all", "holders", "live"},
 }
 WITHIN = "advancing"

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kombu import Queue
 
+from headway.broker_options import declaration
 from headway.protocol.messages import Outcome
 from headway_worker.main import DEAF_STATUS
+from headway_worker.voice import BrokerVoice
 from tests.integration.brokers import Broker, through
-from tests.integration.test_worker_life import Events, Site, ended_with
+from tests.integration.test_worker_life import QUEUE, Events, Site, ended_with
 from tests.servers import rabbitmq
 from tests.servers.processes import Child, Processes
 from tests.servers.proxy import FaultProxy
@@ -23,7 +26,7 @@ from tests.unit.worker.double import TOKEN, Double
 
 CUTS = 20 if os.environ.get("LONG") == "1" else 5
 # Stops to consume, as Celery did in many of its versions after a reconnect: the connection, the
-# loop and the heartbeats go on.
+# loop and the heartbeats go on. Once: what connects anew is as it should be.
 DEAF = """
 import sys, threading, time
 from pathlib import Path
@@ -34,11 +37,13 @@ folder = Path({folder!r})
 def watch(self):
     while not (folder / "deaf").exists():
         time.sleep(0.02)
-    self.call_soon(lambda: self.task_consumer.cancel())
+    self.call_soon(lambda: {forgets})
 
 on_ready = StepConsumer.on_ready
 def ready(self):
     on_ready(self)
+    if (folder / "deaf").exists():
+        return
     threading.Thread(target=watch, args=(self,), daemon=True).start()
 
 StepConsumer.on_ready = ready
@@ -83,9 +88,14 @@ def test_a_broker_that_is_cut_off_and_back_is_heard_again(site: Site, proxy: Fau
     assert worker.running
 
 
-def deafened(site: Site) -> Child:
+ALL = "self.task_consumer.cancel()"
+STEPS = f"self.task_consumer.cancel_by_queue({QUEUE!r})"
+
+
+def deafened(site: Site, forgets: str = ALL) -> Child:
+    """Return a worker that does `forgets` once the file `deaf` is there."""
     child = site.processes.start(
-        [sys.executable, "-c", DEAF.format(folder=str(site.folder))],
+        [sys.executable, "-c", DEAF.format(folder=str(site.folder), forgets=forgets)],
         env={
             **{k: v for k, v in os.environ.items() if not k.startswith("HEADWAY_")},
             "HEADWAY_BROKER_URL": site.url,
@@ -116,6 +126,48 @@ def test_a_deaf_worker_finishes_its_step_and_ends_for_its_supervisor(
         assert site.ended("a-1-1").outcome is Outcome.SUCCEEDED
     finally:
         events.close()
+
+
+@pytest.mark.parametrize(
+    ("broker", "told_by"),
+    [("rabbitmq", "broker"), ("rabbitmq", "coordinator"), ("redis", "coordinator")],
+    indirect=["broker"],
+)
+def test_a_worker_that_does_not_hear_its_steps_alone_connects_anew(
+    site: Site, told_by: str
+) -> None:
+    """Its own queue is heard all the time. RabbitMQ forgets a consumer without a word when a queue
+    is deleted and declared anew at the same moment."""
+    worker = deafened(site, STEPS)
+    gate = site.folder / "gate"
+    site.run("a-1-1", f"while [ ! -e {gate} ]; do sleep 0.02; done")
+    site.double.wait(lambda: "a-1-1" in site.double.claims)
+    (site.folder / "deaf").touch()
+    if told_by == "coordinator":
+        site.double.unheard = [QUEUE, "analytics.of-others"]
+    else:
+        gate.touch()  # RabbitMQ counts who has cancelled as long as a message of theirs is out
+    worker.wait_for_output('"queues_unheard"')
+    site.double.unheard = []
+    site.run("b-1-1", "true")
+    assert site.ended("b-1-1").outcome is Outcome.SUCCEEDED
+    gate.touch()
+    assert site.ended("a-1-1").outcome is Outcome.SUCCEEDED
+    assert site.double.claims.count("a-1-1") == 1
+    assert worker.running
+
+
+@pytest.mark.parametrize("broker", ["rabbitmq"], indirect=True)
+def test_the_broker_tells_which_queues_nobody_consumes(broker: Broker) -> None:
+    voice = BrokerVoice(broker.url, "headway.probe.w")
+    with broker.connection() as connection:
+        queues = [Queue(**declaration(name)) for name in ("demo.a", "demo.b")]
+        consumer = connection.Consumer(queues, callbacks=[lambda body, message: None])
+        consumer.consume()
+        assert voice.forsaken(["demo.a", "demo.b", "demo.new"]) == ["demo.new"]
+        consumer.cancel_by_queue("demo.b")
+        assert voice.forsaken(["demo.a", "demo.b"]) == ["demo.b"]
+    voice.close()
 
 
 def test_a_worker_that_is_fully_used_is_not_taken_for_deaf(site: Site) -> None:

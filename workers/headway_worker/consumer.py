@@ -94,6 +94,12 @@ class Consumer:
             except AttributeError:
                 return  # not connected: nothing arrives
 
+    def reconnect(self) -> None:
+        """Let Celery connect anew, as if the broker had cut its connection; steps go on."""
+        hub = getattr(self._controller, "hub", None)
+        if hub is not None:
+            hub.call_soon(_cut)
+
     def end(self, status: int) -> None:
         """Make `run` return; end the process if it does not, as all that matters is on disk."""
         from celery.worker import state
@@ -106,6 +112,10 @@ class Consumer:
         if not self._returned.wait(_UNYIELDING_SECONDS):
             _log.error("consumer_did_not_end")
             os._exit(status)
+
+
+def _cut() -> None:
+    raise ConnectionResetError("its queues are not heard any more")
 
 
 def keep_inspect_commands() -> None:

@@ -5,12 +5,17 @@ message is ever taken again. Nothing inside tells, so the proof goes the whole w
 through the broker, on a connection of its own, to a queue that the same consumer reads as it reads
 the steps' queues. A worker that hears nothing although the broker takes its messages and a slot is
 free drains and ends, and its supervisor starts another.
+
+The proof holds for its own queue. Of the steps' queues two others tell: the broker, which knows who
+consumes them, and the coordinator, which knows that steps wait in them. Then the consumer connects
+anew, and the running steps go on.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -20,6 +25,7 @@ from headway.clock import Clock
 from headway.errors import UnavailableError
 
 _PROBES_A_LIMIT = 6
+_DOUBTS = 3
 _log = structlog.get_logger()
 
 
@@ -28,6 +34,9 @@ class Voice(Protocol):
 
     def send(self, probe: str) -> None:
         """Hand the probe to the broker. Raises UnavailableError when that is not certain."""
+
+    def forsaken(self, queues: Sequence[str]) -> list[str]:
+        """Return those queues that nobody consumes. Raises UnavailableError."""
 
     def close(self) -> None: ...
 
@@ -40,11 +49,19 @@ class Hearing:
         voice: Voice,
         clock: Clock,
         *,
+        queues: Callable[[], Sequence[str]],
         limit: timedelta,
         has_free_slot: Callable[[], bool],
+        reconnect: Callable[[], None],
         on_deaf: Callable[[], None],
     ) -> None:
+        """`queues` are the steps' queues that should be consumed now."""
         self._voice = voice
+        self._queues = queues
+        self._reconnect = reconnect
+        self._forsaken: set[str] = set()
+        self._doubts: Counter[str] = Counter()
+        self._doubted_at = clock.monotonic()
         self._clock = clock
         self._limit = limit.total_seconds()
         self._has_free_slot = has_free_slot
@@ -73,6 +90,37 @@ class Hearing:
         """Return for how many seconds nothing of its own was heard."""
         return self._clock.monotonic() - self._heard_at
 
+    def doubt(self, queues: Sequence[str]) -> None:
+        """Hear the coordinator: in these queues steps wait, although this worker has free slots.
+
+        Said in three heartbeats one after the other, it is no chance.
+        """
+        own = {*queues} & {*self._queues()}
+        self._doubts = Counter({queue: self._doubts[queue] + 1 for queue in own})
+        surely = sorted(queue for queue, times in self._doubts.items() if times >= _DOUBTS)
+        now = self._clock.monotonic()
+        if surely and now - self._doubted_at >= self._limit:
+            self._doubted_at = now
+            self._doubts.clear()
+            _log.warning("queues_unheard", queues=surely, told_by="coordinator")
+            self._reconnect()
+
+    def look(self) -> None:
+        """Ask the broker whether the steps' queues have a consumer; twice without one is too often.
+
+        Just after a connection broke, a queue may be without.
+        """
+        try:
+            found = set(self._voice.forsaken(self._queues()))
+        except UnavailableError as error:
+            _log.debug("queues_not_seen", error=error.message)
+            found = set()
+        again, self._forsaken = sorted(found & self._forsaken), found
+        if again:
+            self._forsaken = set()
+            _log.warning("queues_unheard", queues=again, told_by="broker")
+            self._reconnect()
+
     def tick(self) -> None:
         """Send one probe, and judge by the earlier ones."""
         if not self._has_free_slot():
@@ -97,3 +145,4 @@ class Hearing:
     def _run(self) -> None:
         while not self._stopping.wait(self._limit / _PROBES_A_LIMIT):
             self.tick()
+            self.look()

@@ -67,7 +67,9 @@ class Heart:
         on_reaped_told: Callable[[], None],
         on_superseded: Callable[[], None],
         trust: Callable[[float], None] = lambda seconds: None,
+        doubt: Callable[[list[str]], None] = lambda queues: None,
     ) -> None:
+        """`doubt` hears at each beat in which queues steps wait for this worker."""
         self._api = api
         self._identity = identity
         self._roster = roster
@@ -79,6 +81,7 @@ class Heart:
         self._on_reaped_told = on_reaped_told
         self._on_superseded = on_superseded
         self._trust = trust
+        self._doubt = doubt
         self._stopping = threading.Event()
         self.lease = Lease(lease_seconds, clock.monotonic())
         self.draining = False
@@ -148,6 +151,7 @@ class Heart:
         self._roster.renew(answer.renewed, sent_at)
         # Should this process be stopped as a whole, the launcher keeps the promise in its stead.
         self._trust(sent_at + self.lease.seconds - 0.3 - self._clock.monotonic())
+        self._doubt(answer.unheard)
         self._reporter.acknowledge(answer.acknowledged)
         self._reporter.resend(answer.resend)
         for attempt in answer.lost:

@@ -212,6 +212,7 @@ class Worker:
             reaped=reaped,
             on_reaped_told=self._journal.forget_left,
             on_superseded=self._superseded,
+            doubt=lambda queues: self._hearing.doubt(queues),
             trust=self._spawner.trust,
         )
         self._heart.lease.renewed_at = at
@@ -221,11 +222,13 @@ class Worker:
         self._hearing = Hearing(
             BrokerVoice(settings.broker_url, probe),
             clock,
+            queues=lambda: [] if self._intake.is_draining else queues,
             limit=settings.deaf_after,
             has_free_slot=lambda: self._roster.free() > 0,
+            reconnect=lambda: self._consumer.reconnect(),
             on_deaf=self._deaf,
         )
-        intake = Intake(
+        self._intake = Intake(
             self._roster,
             Attempts(self._ports(lease)).handle,
             queues=queues,
@@ -238,7 +241,7 @@ class Worker:
             probe=probe,
             name=f"{identity.worker}@{identity.hostname}",
             slots=settings.slots,
-            intake=intake,
+            intake=self._intake,
         )
 
     def _ports(self, lease: float) -> Ports:

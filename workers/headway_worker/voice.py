@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from headway.broker_options import connection_arguments, is_redis
@@ -30,6 +31,21 @@ class BrokerVoice:
             self.close()
             raise UnavailableError("broker", f"cannot send a probe: {error!r}") from error
 
+    def forsaken(self, queues: Sequence[str]) -> list[str]:
+        """Return those of the queues that nobody consumes, or that are not there.
+
+        RabbitMQ alone can tell. It forgets a consumer without a word when its queue is deleted and
+        declared anew at the same moment; and it counts one that has cancelled for as long as a
+        message of its own is not acknowledged. Raises UnavailableError.
+        """
+        if is_redis(self._url):
+            return []
+        try:
+            return [queue for queue in queues if not self._publisher().consumers(queue)]
+        except Exception as error:
+            self.close()
+            raise UnavailableError("broker", f"cannot look at the queues: {error!r}") from error
+
     def close(self) -> None:
         """Give the connection up."""
         connection, self._connection = self._connection, None
@@ -50,8 +66,13 @@ class BrokerVoice:
             pipe.execute()
 
     def _publish(self, probe: str) -> None:
-        from headway.rabbitmq import ConfirmingPublisher, Outgoing
+        from headway.rabbitmq import Outgoing
+
+        self._publisher().publish([Outgoing(self._queue, "[]", headers=probe_headers(probe))])
+
+    def _publisher(self) -> Any:
+        from headway.rabbitmq import ConfirmingPublisher
 
         if self._connection is None:
             self._connection = ConfirmingPublisher(self._url)
-        self._connection.publish([Outgoing(self._queue, "[]", headers=probe_headers(probe))])
+        return self._connection

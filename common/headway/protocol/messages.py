@@ -39,6 +39,12 @@ class Message(BaseModel):
     )
 
 
+class FromCoordinator(Message):
+    """What a worker is answered. A newer coordinator may say more than this worker knows."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class Outcome(StrEnum):
     """How an attempt ended, as a worker reports it; a closed set."""
 
@@ -78,7 +84,7 @@ class Register(Message):
     version: Short
 
 
-class Registered(Message):
+class Registered(FromCoordinator):
     team: Name
     lease_ms: Count
     heartbeat_ms: Count
@@ -152,7 +158,7 @@ class StepError(Message):
     detail: Annotated[str, StringConstraints(max_length=65_536)] | None = None
 
 
-class ClaimAnswer(Message):
+class ClaimAnswer(FromCoordinator):
     """Won: `work`, `token` and the lease. Lost: `reason`, and the worker drops the message.
 
     `secrets` are the values that `work` refers to, by name: they are in this answer and nowhere
@@ -172,7 +178,7 @@ class ClaimAnswer(Message):
     failure: StepError | None = None
 
 
-class ClaimAnswers(Message):
+class ClaimAnswers(FromCoordinator):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     lease_ms: Count
@@ -197,8 +203,11 @@ class Heartbeat(Message):
     reaped: Annotated[list[Held], Field(max_length=10_000)] = []
 
 
-class HeartbeatAnswer(Message):
-    """`superseded`: another boot of this worker registered; kill the steps and exit."""
+class HeartbeatAnswer(FromCoordinator):
+    """`superseded`: another boot of this worker registered; kill the steps and exit.
+
+    `unheard`: queues of the team in which steps wait for long, although this worker has free slots.
+    """
 
     superseded: bool = False
     lease_ms: Count
@@ -207,6 +216,7 @@ class HeartbeatAnswer(Message):
     cancel: list[Id] = []
     acknowledged: list[Id] = []
     resend: list[Id] = []
+    unheard: list[Queue] = []
 
 
 def _of_size(outputs: dict[str, Any]) -> dict[str, Any]:
@@ -248,7 +258,7 @@ class CompletionBatch(Message):
     completions: Annotated[list[Sealed], Field(min_length=1, max_length=1000)]
 
 
-class Received(Message):
+class Received(FromCoordinator):
     """Ids accepted (or already known), and those refused with the reason; neither is sent again."""
 
     accepted: list[Id] = []

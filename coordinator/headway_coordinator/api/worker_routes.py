@@ -49,6 +49,7 @@ M = TypeVar("M", bound=Message)
 _CALLS = 24
 _DOWNLOADS = 8
 _UPLOADS = 8
+_LATE_EVERY_S = 5.0
 _SHA256 = frozenset("0123456789abcdef")
 
 
@@ -62,7 +63,7 @@ def worker_calls(services: Services) -> dict[str, WorkerCall[Any]]:
     return {
         "/worker/v1/register": call(Register, register),
         "/worker/v1/claims": call(ClaimBatch, claim),
-        "/worker/v1/heartbeat": call(Heartbeat, heartbeat),
+        "/worker/v1/heartbeat": call(Heartbeat, Heartbeats()),
         "/worker/v1/completions": call(CompletionBatch, Completions()),
         "/worker/v1/logs": call(LogBatch, logs),
     }
@@ -143,19 +144,37 @@ def _superseded(worker: str) -> ConflictError:
     return ConflictError("superseded", message, "Stop this process.")
 
 
-def heartbeat(services: Services, team: str, beat: Heartbeat) -> bytes:
-    """What is renewed, lost, to be cancelled, acknowledged or to be sent again."""
-    result = services.storage.workers.heartbeat(team, beat, services.worker_lease)
-    answer = HeartbeatAnswer.model_construct(
-        superseded=result.superseded,
-        lease_ms=_milliseconds(services.worker_lease.total_seconds()),
-        renewed=list(result.renewed),
-        lost=list(result.lost),
-        cancel=list(result.cancel),
-        acknowledged=list(result.acknowledged),
-        resend=list(result.resend),
-    )
-    return _json(answer)
+class Heartbeats:
+    """What is renewed, lost, to be cancelled, acknowledged or to be sent again, and is not heard.
+
+    Which queues are late is looked up every few seconds, and only for workers with free slots.
+    """
+
+    def __init__(self) -> None:
+        self._late: list[str] = []
+        self._looked_at = float("-inf")
+
+    def __call__(self, services: Services, team: str, beat: Heartbeat) -> bytes:
+        result = services.storage.workers.heartbeat(team, beat, services.worker_lease)
+        unheard = self._unheard(services, team) if beat.slots_free and not beat.draining else []
+        answer = HeartbeatAnswer.model_construct(
+            superseded=result.superseded,
+            lease_ms=_milliseconds(services.worker_lease.total_seconds()),
+            renewed=list(result.renewed),
+            lost=list(result.lost),
+            cancel=list(result.cancel),
+            acknowledged=list(result.acknowledged),
+            resend=list(result.resend),
+            unheard=unheard,
+        )
+        return _json(answer)
+
+    def _unheard(self, services: Services, team: str) -> list[str]:
+        now = services.clock.monotonic()
+        if now - self._looked_at >= _LATE_EVERY_S:
+            self._looked_at = now
+            self._late = services.storage.sweeps.late(services.late_after)
+        return [queue for queue in self._late if split_queue(queue)[0] == team]
 
 
 class Completions:

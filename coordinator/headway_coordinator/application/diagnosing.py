@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,8 +24,7 @@ _PATIENCE = timedelta(seconds=30)
 @dataclass(frozen=True, slots=True)
 class Sight:
     """One look at the database. `running` counts each worker's running attempts; `wanted` are the
-    queues that some stored pipeline names; `proven` says when a worker last showed that it consumes
-    its queues, for those that can show it."""
+    queues that some stored pipeline names."""
 
     now: datetime
     lease: Lease | None
@@ -34,7 +33,6 @@ class Sight:
     running: Mapping[str, int]
     unclaimed: Sequence[Unclaimed]
     wanted: frozenset[str]
-    proven: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def diagnose(
@@ -129,8 +127,7 @@ def _used_by(team: str, queues: frozenset[str]) -> str:
 def deaf_workers(sight: Sight) -> Iterator[Finding]:
     """Yield each live worker with free slots while its queue holds what nobody took for long.
 
-    A worker that has shown since then that it consumes is not accused: its queue's messages are
-    lost, then, and the sweep sends them again.
+    That it hears its own queue does not excuse it: a broker may forget one consumer of several.
     """
     oldest: dict[str, datetime] = {}
     for entry in sight.unclaimed:
@@ -141,15 +138,13 @@ def deaf_workers(sight: Sight) -> Iterator[Finding]:
         if worker.draining or sight.running.get(worker.worker, 0) >= worker.slots:
             continue
         for queue in sorted(late & {*worker.queues}):
-            heard = sight.proven.get(worker.worker)
-            if heard is None or heard < oldest[queue]:
-                age = _span(sight.now - oldest[queue])
-                message = f"it has free slots, and steps in {queue} wait unclaimed for {age}"
-                mend = (
-                    "if the broker is reachable from its host, restart the worker;"
-                    " else mend its connection to the broker"
-                )
-                yield wrong("workers.hearing", message, mend, subject=worker.worker)
+            age = _span(sight.now - oldest[queue])
+            message = f"it has free slots, and steps in {queue} wait unclaimed for {age}"
+            mend = (
+                "if the broker is reachable from its host, restart the worker;"
+                " else mend its connection to the broker"
+            )
+            yield wrong("workers.hearing", message, mend, subject=worker.worker)
 
 
 def key_fingerprint(key: bytes) -> str:

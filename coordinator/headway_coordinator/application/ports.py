@@ -339,6 +339,9 @@ class Sweeps(Protocol):
     def unclaimed(self, limit: int = 10_000) -> list[Unclaimed]:
         """All dispatched attempts, oldest first."""
 
+    def late(self, by: timedelta) -> list[str]:
+        """Queues with an attempt that was dispatched longer than `by` ago and is not claimed."""
+
     def expired(self, limit: int = 1000) -> list[Expired]:
         """Running attempts whose lease has run out, or that were reaped."""
 

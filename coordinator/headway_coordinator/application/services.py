@@ -38,7 +38,8 @@ class Services:
     this process knows of the broker; `refused` counts a refused completion by its kind; `examine`
     looks at the database's and the broker's servers themselves, `broker_answers` only whether the
     broker is there. `former_keys` are secret keys that
-    secrets may still be encrypted under."""
+    secrets may still be encrypted under. A dispatch that nobody claimed for `late_after` makes
+    workers with free slots doubt that they hear its queue."""
 
     storage: Storage
     store: Store
@@ -47,6 +48,7 @@ class Services:
     nudge: Callable[[], None]
     worker_lease: timedelta
     heartbeat: timedelta
+    late_after: timedelta = timedelta(seconds=30)
     dispatch_state: Callable[[], Mapping[str, Any]] = _nothing
     refused: Callable[[str], None] = _uncounted
     examine: Callable[[], list[Finding]] = _unexamined

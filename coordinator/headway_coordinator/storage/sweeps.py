@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -69,6 +69,9 @@ class StoredSweeps:
             .group_by(attempt.c.queue, attempt.c.worker),
         )
         self._occupancy = database.prepared(counts)
+        waiting = select(attempt.c.queue).where(ATTEMPT_DISPATCHED).distinct()
+        long_ago = attempt.c.dispatched_at < database.later("ago")
+        self._late = database.prepared(waiting.where(long_ago).order_by(attempt.c.queue))
 
     def occupancy(self) -> list[Occupancy]:
         with self._database.reading_line() as line:
@@ -77,6 +80,11 @@ class StoredSweeps:
     def overdue(self, limit: int = 1000) -> list[Unclaimed]:
         late = _DISPATCHED.where(attempt.c.claim_deadline <= self._database.now)
         return self._unclaimed(late.limit(limit))
+
+    def late(self, by: timedelta) -> list[str]:
+        with self._database.reading_line() as line:
+            rows = line.ask(self._late, {"ago": self._database.span(-by)}).rows
+        return [row.queue for row in rows]
 
     def unclaimed(self, limit: int = 10_000) -> list[Unclaimed]:
         return self._unclaimed(_DISPATCHED.limit(limit))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -228,6 +229,28 @@ def test_every_refusal_is_counted_and_the_first_of_a_kind_logged(house: House) -
     house.lead()
     again = house.work("completions", {"completions": [good]}).json()
     assert (again["accepted"], house.refused[6:]) == ([won.dispatch.attempt], ["already_ended"])
+
+
+def test_a_worker_with_free_slots_hears_which_queues_of_its_team_wait_for_long(
+    house: House,
+) -> None:
+    house.running()
+
+    def unheard(**changed: Any) -> list[str]:
+        house.clock.advance(timedelta(seconds=5))  # looked up no more often
+        beat = {"worker": "w1", "boot": "b1", "slots": 4, "slots_free": 1, **changed}
+        answer: list[str] = house.work("heartbeat", beat).json()["unheard"]
+        return answer
+
+    assert unheard() == []
+    house.clock.advance(timedelta(seconds=30))
+    assert unheard() == ["analytics.default"]
+    assert unheard(slots_free=0) == unheard(draining=True) == []
+    house.register("w9", "b9", team="sales")
+    beat = {"worker": "w9", "boot": "b9", "slots": 4, "slots_free": 4}
+    assert house.work("heartbeat", beat, team="sales").json()["unheard"] == []
+    house.won("extract")
+    assert unheard() == []
 
 
 @pytest.mark.parametrize(

@@ -126,14 +126,6 @@ def test_workers_that_are_not_accused() -> None:
     assert [list(deaf_workers(each)) for each in (busy, draining, other, fresh)] == [[]] * 4
 
 
-def test_a_worker_that_proved_its_hearing_since_then_is_not_accused() -> None:
-    late = replace(CALM, unclaimed=[unclaimed("demo.small", for_s=240)])
-    before = replace(late, proven={"w1": NOW - timedelta(seconds=300)})
-    since = replace(late, proven={"w1": NOW - timedelta(seconds=200)})
-    assert len(list(deaf_workers(before))) == 1
-    assert not list(deaf_workers(since))
-
-
 def test_equal_keys_have_equal_fingerprints_that_do_not_hold_them() -> None:
     assert key_fingerprint(b"one key of a test") == key_fingerprint(b"one key of a test")
     assert key_fingerprint(b"one key of a test") != key_fingerprint(b"another key of it")

@@ -48,6 +48,7 @@ class Double:
     acknowledges: bool = True
     down: bool = False
     superseded: bool = False
+    unheard: list[str] = field(default_factory=list)
     team: str = "analytics"
     works: dict[str, Work] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
@@ -175,6 +176,7 @@ class Double:
             lost=[a for a in running if a in self.lost],
             cancel=[a for a in running if a in self.cancel],
             acknowledged=[a for a in finished if self.acknowledges and a in self.completions],
+            unheard=list(self.unheard),
         )
 
     def complete(self, batch: CompletionBatch) -> Message:
