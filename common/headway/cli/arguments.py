@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headway.errors import DefinitionError, Problem
+from headway.errors import DefinitionError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 RunArgument = Annotated[
@@ -56,5 +56,4 @@ def unreadable(file: Path, error: OSError) -> DefinitionError:
     """Return the error for a file of the user's that cannot be read."""
     message = f"cannot read {file}: {error.strerror or error}"
     hint = f"name the files in it: {file}/*.yaml" if isinstance(error, IsADirectoryError) else None
-    problem = Problem(str(file), 0, 0, "unreadable_file", message, hint)
-    return DefinitionError(message, [problem], code="unreadable_file", hint=hint)
+    return DefinitionError(message, code="unreadable_file", hint=hint)
