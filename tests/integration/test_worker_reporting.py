@@ -170,6 +170,26 @@ class TestClaims:
         assert answered is not None
         assert answered.asked_at == 10
 
+    def test_an_answer_that_was_long_in_coming_is_asked_for_again(
+        self, api: Api, double: Double
+    ) -> None:
+        double.add("a")
+        clock = ManualClock(NOW)
+
+        class Slow:
+            """Answers the first request after sixteen seconds."""
+
+            def post(self, *args: Any) -> Any:
+                answer = api.post(*args)
+                if not clock.monotonic():
+                    clock.advance(timedelta(seconds=16))
+                return answer
+
+        answered = claims(Slow(), clock, patience=10).claim(claim("a"))
+        assert answered is not None
+        assert (answered.answer.won, answered.asked_at) == (True, 16)
+        assert double.claims == ["a", "a"]
+
     def test_it_is_given_up_in_time(self, api: Api, double: Double) -> None:
         double.down = True
         assert claims(api, SystemClock(), patience=0).claim(claim("a")) is None

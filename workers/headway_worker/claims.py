@@ -22,6 +22,8 @@ _MOST = 500
 # With several slots taken more claims are near, and one request costs the same for ten.
 FEW = 3
 _GATHER_SECONDS = 0.002
+# A won claim is worth another request, also when patience has an end.
+_TRIES_OF_WON = 3
 _log = structlog.get_logger()
 
 
@@ -62,13 +64,18 @@ class Claims:
 
         A try may have won without our hearing of it, so the same claim is sent again, which is
         answered the same and renews the lease; given up, its lease runs out, or a later delivery
-        takes it up.
+        takes it up. So is one whose answer was long in coming: of the lease that we can be sure of,
+        too little is left.
         """
         give_up = self._clock.monotonic() + self._patience.total_seconds()
         tries = 0
         while True:
             try:
-                return self._batcher.submit(claim)
+                answered = self._batcher.submit(claim)
+                if self._is_old(answered) and tries < _TRIES_OF_WON:
+                    tries += 1
+                    continue
+                return answered
             except UnavailableError as error:
                 tries += 1
                 if self._clock.monotonic() > give_up or self._stopping.is_set():
@@ -80,6 +87,10 @@ class Claims:
                     "claim_refused", attempt=claim.attempt, code=error.code, error=str(error)
                 )
                 return None
+
+    def _is_old(self, answered: Answered) -> bool:
+        took = self._clock.monotonic() - answered.asked_at
+        return answered.answer.won and took > self._patience.total_seconds() / 2
 
     def _gather(self) -> None:
         if self._in_hand() > FEW:
