@@ -171,11 +171,16 @@ def fill_disk(world: World, scale: Scale) -> Broken:
     return broken
 
 
+# A step whose run the load cancels meanwhile is not run again.
 _NOT_AGAIN = """
-    SELECT a.id FROM attempt a
+    SELECT a.id FROM attempt a JOIN run r ON r.id = a.run_id
     LEFT JOIN attempt again ON (again.run_id, again.step, again.no) = (a.run_id, a.step, a.no + 1)
     WHERE a.id = ANY(%s) AND (
-        a.state = 'running' OR (a.state = 'lost' AND again.claimed_at IS NULL)
+        a.state = 'running'
+        OR (
+            a.state = 'lost' AND again.claimed_at IS NULL
+            AND r.finished_at IS NULL AND r.state <> 'cancelling'
+        )
     )
 """
 
