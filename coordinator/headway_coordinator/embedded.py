@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headway.errors import DefinitionError, UnavailableError
+from headway.outgoing.addresses import LOOPBACK
 from headway_coordinator.supervision import Child
 
 HEADWAY = (sys.executable, "-c", "from headway.cli.main import main; main()")
@@ -142,6 +143,7 @@ def workers(stack: Stack, tokens: Mapping[str, str], slots: int) -> list[Child]:
                 "HEADWAY_API_URL": stack.api_url,
                 "HEADWAY_TOKEN": tokens[team],
                 "HEADWAY_STATE_DIR": str(stack.state / "workers" / f"{team}-{size}"),
+                "HEADWAY_HTTP_ALLOW": os.environ.get("HEADWAY_HTTP_ALLOW", ",".join(LOOPBACK)),
             }
             children.append(
                 Child(name, argv, env, stack.state / "logs" / f"{name}.log", grace_s=40)

@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -58,6 +60,17 @@ class Here:
 
     def left(self) -> list[str]:
         return [path.name for path in self.temporary.iterdir() if path.name.startswith("headway")]
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """Give the address of an HTTP server on loopback that serves nothing but its folder."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as made:
+        thread = threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{made.server_address[1]}/"
+        made.shutdown()
+        thread.join()
 
 
 @pytest.fixture
@@ -214,3 +227,16 @@ def test_what_is_no_file_is_not_run_here(
 ) -> None:
     assert run(["run", *words]) == 2
     assert "error: " in capfd.readouterr().err
+
+
+def test_http_steps_reach_loopback_and_no_other_private_address(here: Here, server: str) -> None:
+    here.write(
+        f"steps:\n  home: {{http: {{url: '{server}'}}}}\n"
+        "  inside: {http: {url: 'http://10.0.0.1/'}}\n"
+    )
+    done = here.local("--json")
+    steps = json.loads(done.stdout)["steps"]
+    assert done.returncode == 1
+    assert steps["home"]["outputs"] == {"status": 200}
+    assert steps["inside"]["state"] == "failed"
+    assert "HEADWAY_HTTP_ALLOW" in done.stderr

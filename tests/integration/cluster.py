@@ -58,6 +58,7 @@ class Cluster:
             "HEADWAY_LISTEN": f"127.0.0.1:{self.port}",
             "HEADWAY_API_URL": self.api_url,
             "HEADWAY_SUPERVISED": "1",
+            "HEADWAY_HTTP_ALLOW": "127.0.0.0/8",
             **self.extra,
             **more,
         }

@@ -16,6 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from headway.clock import SystemClock
+from headway.outgoing.addresses import LOOPBACK, Allowed
 from headway.protocol.messages import Completion, Dispatch, Outcome
 from headway.refusals import Refusals
 from headway_worker.api import Api
@@ -82,7 +83,7 @@ class Bench:
                     stopping=threading.Event(),
                 ),
                 refusals=self.refusals,
-                executors=executors(self._spawner, self._interpreters),
+                executors=executors(self._spawner, self._interpreters, Allowed.parse(LOOPBACK)),
                 roster=self.roster,
                 journal=self._journal,
                 logs=self._logs,
@@ -259,6 +260,35 @@ def test_an_http_step_without_an_answer_fails(bench: Bench) -> None:
     ended = bench.run("http", {"url": "http://127.0.0.1:9/"})
     assert ended.error is not None
     assert ended.error.code == "http_error"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://169.254.169.254/latest/meta-data/", "http://10.0.0.1/", "http://[::ffff:a00:1]/"],
+)
+def test_an_http_step_does_not_reach_inside(bench: Bench, url: str) -> None:
+    ended = bench.run("http", {"url": url})
+    assert ended.error is not None
+    assert ended.error.code == "http_refused"
+    assert "HEADWAY_HTTP_ALLOW" in ended.error.message
+
+
+def test_an_http_step_follows_no_redirect(bench: Bench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_redirect, args=(server,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        ended = bench.run(
+            "http", {"url": url, "expect": [302]}, body={"outputs": {"body": "string"}}
+        )
+    assert ended.outputs == {"status": 302, "body": "moved"}
+
+
+def _redirect(server: socket.socket) -> None:
+    asked, _ = server.accept()
+    with asked:
+        asked.recv(65_536)
+        location = b"Location: http://169.254.169.254/\r\n"
+        asked.sendall(b"HTTP/1.1 302 Found\r\n" + location + b"Content-Length: 5\r\n\r\nmoved")
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import Any, TextIO, cast
 
 import structlog
-from pydantic import ValidationError
 
 from headway import crash_points
-from headway.errors import DefinitionError, HeadwayError
+from headway.errors import HeadwayError
 from headway.lossy_stream import LossyStream
-from headway_worker.settings import WorkerSettings
+from headway_worker.settings import WorkerSettings, loaded
 
 
 def start(given: Mapping[str, Any]) -> int:
@@ -34,16 +33,7 @@ def start(given: Mapping[str, Any]) -> int:
 
 def load_settings(given: Mapping[str, Any]) -> WorkerSettings:
     """Return the settings. Raises DefinitionError (`settings`) naming each that is wrong."""
-    try:
-        return WorkerSettings(**given)
-    except ValidationError as error:
-        wrong = [
-            f"HEADWAY_{str(problem['loc'][0]).upper()}: {problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False)
-        ]
-        raise DefinitionError(
-            "; ".join(wrong), code="settings", hint="Set them in the environment or by an option."
-        ) from error
+    return loaded(WorkerSettings, given)
 
 
 def log_to_stderr() -> None:

@@ -40,6 +40,7 @@ from headway_worker.roster import Entry, Roster
 from headway_worker.runner.interpreters import Interpreters
 from headway_worker.runner.spawner import Spawner
 from headway_worker.scratch import ScratchFolders
+from headway_worker.settings import LocalSettings, loaded
 from headway_worker.spool import Spool
 from headway_worker.stop import StopReason
 
@@ -118,6 +119,7 @@ class Local:
     def __init__(
         self, folder: Path, queue: StepQueue, *, code: Path, classes: Sequence[str], slots: int
     ) -> None:
+        self._reachable = loaded(LocalSettings, {}).reachable()
         self._spawner = Spawner()
         self._spawner.start()  # before any thread or connection that it could inherit
         self._queue = queue
@@ -221,7 +223,7 @@ class Local:
         return Ports(
             claims=claims,
             refusals=Refusals(),
-            executors=executors(self._spawner, self._interpreters),
+            executors=executors(self._spawner, self._interpreters, self._reachable),
             roster=self._roster,
             journal=self._journal,
             logs=self._logs,

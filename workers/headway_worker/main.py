@@ -267,7 +267,7 @@ class Worker:
         return Ports(
             claims=claims,
             refusals=self._refusals,
-            executors=executors(self._spawner, self._interpreters),
+            executors=executors(self._spawner, self._interpreters, self._settings.reachable()),
             roster=self._roster,
             journal=self._journal,
             logs=self._logs,

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from headway.broker_address import check, redacted
 from headway.crash_points import CrashAt
 from headway.errors import DefinitionError
 from headway.expressions.durations import parse_duration
+from headway.outgoing.addresses import LOOPBACK, Allowed
 from headway.protocol.queues import step_queue
 from headway.settings import token_in
+
+S = TypeVar("S", bound=BaseSettings)
 
 # Flower splits at commas, and at the first colon.
 _USER_AND_PASSWORD = re.compile(r"[^\s,:]+:[^\s,]{12,}")
@@ -84,10 +88,43 @@ def _no_sign_in(message: str) -> DefinitionError:
     return DefinitionError(message, code="invalid_settings", hint=hint)
 
 
-class WorkerSettings(BaseSettings):
-    """The settings of one worker process."""
+class HttpSettings(BaseSettings):
+    """What `http` steps may reach."""
 
     model_config = SettingsConfigDict(env_prefix="HEADWAY_", frozen=True, extra="ignore")
+
+    http_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="What `http` steps may reach besides public addresses, comma-separated: "
+        "addresses, networks, host names, `*.` and a domain.",
+    )
+
+    @field_validator("http_allow", mode="before")
+    @classmethod
+    def _allowances(cls, value: Any) -> Any:
+        return _listed(value)
+
+    @field_validator("http_allow")
+    @classmethod
+    def _is_allowance(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Allowed.parse(value)
+        return value
+
+    def reachable(self) -> Allowed:
+        """Return the allowances in the form that requests are checked with."""
+        return Allowed.parse(self.http_allow)
+
+
+class LocalSettings(HttpSettings):
+    """What the worker of `headway run --local` is told: it runs its user's own steps, at home."""
+
+    http_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=LOOPBACK, description="As for a worker; loopback if nothing is said."
+    )
+
+
+class WorkerSettings(HttpSettings):
+    """The settings of one worker process."""
 
     broker_url: str = Field(
         description="Where step messages come from and completions go: `redis://…`, `rediss://…`, "
@@ -154,10 +191,8 @@ class WorkerSettings(BaseSettings):
 
     @field_validator("api_url", "classes", "pass_env", mode="before")
     @classmethod
-    def _listed(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+    def _lists(cls, value: Any) -> Any:
+        return _listed(value)
 
     @field_validator("drain_timeout", "deaf_after", mode="before")
     @classmethod
@@ -195,6 +230,27 @@ class WorkerSettings(BaseSettings):
         shown["broker_url"] = redacted(self.broker_url)
         shown["api_url"] = [without_password(url) for url in self.api_url]
         return shown
+
+
+def loaded(kind: type[S], given: Mapping[str, Any]) -> S:
+    """Return settings of a kind. Raises DefinitionError (`settings`) naming each that is wrong."""
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        wrong = [
+            f"HEADWAY_{str(problem['loc'][0]).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        ]
+        raise DefinitionError(
+            "; ".join(wrong), code="settings", hint="Set them in the environment or by an option."
+        ) from error
+
+
+def _listed(value: Any) -> Any:
+    """Return the parts of a text with commas; anything else as it is."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
 
 
 def without_password(url: str) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from headway.clock import SystemClock
 from headway.errors import DefinitionError
 from headway_worker.command import load_settings
 from headway_worker.identity import StateFolder
+from headway_worker.settings import LocalSettings, loaded
 
 ENV = {
     "HEADWAY_BROKER_URL": "redis://user:hush@broker:6379/0",
@@ -46,6 +48,25 @@ def test_a_wrong_address_of_the_broker_is_named(monkeypatch: pytest.MonkeyPatch)
     url = "sentinel://:hush@a,b/0?master_name=m&sentinel_password=hush"
     monkeypatch.setenv("HEADWAY_BROKER_URL", url)
     assert "hush" not in json.dumps(load_settings({}).redacted())
+
+
+def test_nothing_private_is_reached_unless_it_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    private = ip_address("10.1.2.3")
+    assert load_settings({}).reachable().refusal("inside", private) == "private"
+    monkeypatch.setenv("HEADWAY_HTTP_ALLOW", "10.1.0.0/16, *.svc")
+    assert load_settings({}).reachable().refusal("inside", private) is None
+    monkeypatch.setenv("HEADWAY_HTTP_ALLOW", "10.1.0.0/33")
+    with pytest.raises(DefinitionError, match=r"HEADWAY_HTTP_ALLOW: .*10\.1\.0\.0/33"):
+        load_settings({})
+
+
+def test_a_worker_inside_another_process_may_reach_loopback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loopback = ip_address("127.0.0.1")
+    assert loaded(LocalSettings, {}).reachable().refusal("localhost", loopback) is None
+    monkeypatch.setenv("HEADWAY_HTTP_ALLOW", "")
+    assert loaded(LocalSettings, {}).reachable().refusal("localhost", loopback) == "loopback"
 
 
 def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

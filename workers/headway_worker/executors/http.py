@@ -1,4 +1,8 @@
-"""HTTP steps: one request, judged by its status."""
+"""HTTP steps: one request, judged by its status; redirects are answers like others.
+
+Where a request goes is often said by a parameter or an event, so by people who may not reach what
+the worker reaches. So it goes to public addresses and to those that the worker's operator allows.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from typing import Any, TypeVar
 
 import httpx2
 
+from headway.outgoing.addresses import Allowed
+from headway.outgoing.transport import AddressRefused, GuardedTransport
 from headway.protocol.messages import Work
 from headway_worker.executors.contract import Context, Done, Failed, Result
 from headway_worker.stop import Stop
@@ -24,18 +30,28 @@ T = TypeVar("T")
 class HttpExecutor:
     """Performs `http` steps; every attempt has a client of its own, so that a stop can close it."""
 
+    def __init__(self, allowed: Allowed) -> None:
+        self._allowed = allowed
+
     def perform(self, work: Work, context: Context) -> Result:
         """Return Done with `status`, and `body` and `headers` if declared, or why it failed."""
         request: dict[str, Any] = work.body["http"]
         method, url = str(request.get("method") or "GET"), str(request["url"])
         declared: dict[str, str] = work.body.get("outputs") or {}
         deadline = _deadline(request, context)
-        client = httpx2.Client(timeout=_CONNECT_SECONDS, trust_env=False, follow_redirects=False)
+        client = httpx2.Client(
+            transport=GuardedTransport(self._allowed),
+            timeout=_CONNECT_SECONDS,
+            trust_env=False,
+            follow_redirects=False,
+        )
         context.log.write(f"{method} {url}\n".encode())
         try:
             status, headers, body = _unless_stopped(
                 lambda: _exchange(client, method, url, request, deadline), context.stop, deadline
             )
+        except AddressRefused as error:
+            return _refused(error, context)
         except (httpx2.HTTPError, httpx2.InvalidURL, RuntimeError, ValueError) as error:
             return _no_answer(error, context)
         finally:
@@ -108,6 +124,12 @@ def _exchange(
             if time.monotonic() > deadline:
                 raise httpx2.ReadTimeout("the answer took too long")
         return response.status_code, dict(response.headers), bytes(body)
+
+
+def _refused(error: AddressRefused, context: Context) -> Result:
+    message = f"{error}; the worker's HEADWAY_HTTP_ALLOW names what http steps may reach besides"
+    context.log.write(f"{message}\n".encode())
+    return Failed("http_refused", message)
 
 
 def _no_answer(error: Exception, context: Context) -> Result:

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 import structlog
 
+from headway.outgoing.addresses import Allowed
 from headway_worker.executors.contract import Executor
 from headway_worker.executors.http import HttpExecutor
 from headway_worker.executors.python import PythonExecutor
@@ -18,9 +19,11 @@ GROUP = "headway.executors"
 _log = structlog.get_logger()
 
 
-def executors(spawner: Spawner, interpreters: Interpreters) -> Mapping[str, Executor]:
+def executors(
+    spawner: Spawner, interpreters: Interpreters, allowed: Allowed
+) -> Mapping[str, Executor]:
     """Return the executors by kind: installed plug-ins, and the built-in ones, which they cannot
-    replace."""
+    replace. `allowed` is what `http` steps may reach besides public addresses."""
     found: dict[str, Executor] = {}
     for point in entry_points(group=GROUP):
         try:
@@ -30,5 +33,5 @@ def executors(spawner: Spawner, interpreters: Interpreters) -> Mapping[str, Exec
     return found | {
         "run": ShellExecutor(spawner),
         "python": PythonExecutor(interpreters),
-        "http": HttpExecutor(),
+        "http": HttpExecutor(allowed),
     }
