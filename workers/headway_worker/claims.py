@@ -90,7 +90,7 @@ class Claims:
 
     def _is_old(self, answered: Answered) -> bool:
         took = self._clock.monotonic() - answered.asked_at
-        return answered.answer.won and took > self._patience.total_seconds() / 2
+        return answered.answer.won and took > max(1.0, self._patience.total_seconds() / 2)
 
     def _gather(self) -> None:
         if self._in_hand() > FEW:
