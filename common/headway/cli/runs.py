@@ -141,10 +141,23 @@ def cancel(
     return _asked(answer, "asked to stop; see", as_json=json)
 
 
-def retry(id: RunArgument, json: JsonOption = False) -> int:
+def retry(
+    id: RunArgument,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Stay until the run has ended."),
+    ] = False,
+    json: JsonOption = False,
+) -> int:
     """Run again what failed in a run that has ended."""
     with connect() as client:
-        answer = client.retry(run_id(client, id))
+        id = run_id(client, id)
+        before = int(client.run(id).get("retries") or 0) if wait else 0
+        answer = client.retry(id)
+        if wait:
+            from headway.cli.starting import wait_for_end
+
+            return wait_for_end(client, answer, as_json=json, retries=before + 1)
     return _asked(answer, "asked to go on; see", as_json=json)
 
 

@@ -74,7 +74,7 @@ def run(
         )
         if not wait:
             return _started(client, started, as_json=json)
-        return _wait(client, started, as_json=json)
+        return wait_for_end(client, started, as_json=json)
 
 
 def _of_file(text: str, team: str | None) -> Definitions:
@@ -117,12 +117,15 @@ def _started(client: Client, started: dict[str, Any], *, as_json: bool) -> int:
     return 0
 
 
-def _wait(client: Client, started: dict[str, Any], *, as_json: bool) -> int:
+def wait_for_end(
+    client: Client, started: dict[str, Any], *, as_json: bool, retries: int = 0
+) -> int:
+    """Show the run until it has ended, after so many retries; return the status that it means."""
     id = str(started["id"])
     try:
         from headway.cli.watching import watch
 
-        last = watch(client, id)
+        last = watch(client, id, retries=retries)
     except KeyboardInterrupt:
         if as_json:
             print_document(started)

@@ -29,15 +29,22 @@ class Progress(Protocol):
     def close(self) -> None: ...
 
 
-def watch(client: Client, id: str) -> Snapshot:
+def watch(client: Client, id: str, *, retries: int = 0) -> Snapshot:
     """Return the run once it has ended or is set aside; what happens meanwhile is shown on stderr.
 
+    A run that was asked to go on still shows its earlier end until it counts that many `retries`.
     Raises UnavailableError after a minute without an answer.
     """
+
+    def ask() -> dict[str, Any]:
+        run = client.run(id)
+        is_of_before = int(run.get("retries") or 0) < retries
+        return {**run, "state": "queued"} if is_of_before else run
+
     clock = SystemClock()
     progress = Explained(progress_on(clock), lambda: client.explain(id), clock)
     try:
-        return follow(lambda: client.run(id), progress, clock, Event().wait)
+        return follow(ask, progress, clock, Event().wait)
     finally:
         progress.close()
 

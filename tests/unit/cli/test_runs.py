@@ -83,6 +83,19 @@ def test_verbs(headway: Command, api: ApiDouble, verb: str) -> None:
     assert headway("runs", verb, ID, "--json").document == {"id": ID, "inbox": 7}
 
 
+def test_a_retry_that_is_waited_for_is_not_taken_for_ended_before_it_began(
+    headway: Command, api: ApiDouble
+) -> None:
+    ended = run_of(step("a", "failed"), state="failed", retries=2)
+    again = run_of(step("a", "running"), state="running", retries=3)
+    api.on(f"POST /runs/{ID}/retry", Reply({"id": ID, "inbox": 7}, 202))
+    done = run_of(step("a"), retries=3)
+    api.on(f"GET /runs/{ID}", [*map(Reply, (ended, ended, ended, again, done))])
+    answer = headway("runs", "retry", ID, "--wait", "--json")
+    assert (answer.status, answer.document["state"]) == (0, "succeeded")
+    assert answer.document["inbox"] == 7
+
+
 def test_cancel_says_why(headway: Command, api: ApiDouble) -> None:
     api.on(f"POST /runs/{ID}/cancel", Reply({"id": ID, "inbox": 7}, 202))
     headway("runs", "cancel", ID, "--reason", "wrong day")
