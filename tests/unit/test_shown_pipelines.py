@@ -1,4 +1,4 @@
-"""docs/coming-from.md: what it shows as ours is valid."""
+"""What the pages for users show as ours is valid."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import pytest
 
 from headway.spec import load
 
-PAGE = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = [
+    found
+    for page in ("coming-from.md", "writing-steps.md")
+    for found in re.findall(r"```yaml\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
+]
 
 
 @pytest.mark.parametrize("text", EXAMPLES, ids=lambda text: text.split("\n")[1])
@@ -19,4 +23,4 @@ def test_each_pipeline_is_valid(text: str) -> None:
 
 
 def test_there_are_some() -> None:
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
