@@ -11,7 +11,7 @@ import structlog
 from headway.clock import Clock
 from headway.crash_points import crash_point
 from headway.errors import HeadwayError
-from headway.protocol.messages import Heartbeat, HeartbeatAnswer, Held
+from headway.protocol.messages import FINISHED_LIMIT, Heartbeat, HeartbeatAnswer, Held
 from headway_worker.api import Api
 from headway_worker.identity import Identity
 from headway_worker.reporter import Reporter
@@ -138,7 +138,7 @@ class Heart:
             slots_free=0 if self.draining or self._spool.is_full() else self._roster.free(),
             draining=self.draining,
             running=[held for held in running if held.attempt not in ended][:10_000],
-            finished=finished[:100_000],
+            finished=finished[:FINISHED_LIMIT],
             reaped=self._reaped[:10_000],
         )
 

@@ -7,16 +7,27 @@ wrong types and over-long strings are refused: a team's worker is hostile to the
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    StringConstraints,
+)
 from pydantic_core import to_json
+
+from headway.protocol.bounds import is_flooded, values_in
 
 VERSION = 1
 DISPATCH_LIMIT_BYTES = 1024
 OUTPUTS_LIMIT_BYTES = 256 * 1024
 COMPLETION_LIMIT_BYTES = 2 * OUTPUTS_LIMIT_BYTES
 REQUEST_LIMIT_BYTES = 8 * 1024 * 1024
+FINISHED_LIMIT = 20_000  # of a heartbeat; what is left out is told by a later one
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -37,6 +48,10 @@ class Message(BaseModel):
         ser_json_bytes="base64",
         val_json_bytes="base64",
     )
+
+    most_values: ClassVar[int | None] = None
+    """How many values the JSON of one that a worker sends may hold; None where nobody hostile
+    sends it."""
 
 
 class FromCoordinator(Message):
@@ -74,6 +89,8 @@ class Register(Message):
     `team` is the one that the worker was told to be of, if any: the token must be of it.
     """
 
+    most_values = 1000
+
     worker: Id
     boot: Id
     team: Name | None = None
@@ -99,9 +116,11 @@ class Claim(Message):
 
 
 class ClaimBatch(Message):
+    most_values = 10_000
+
     worker: Id
     boot: Id
-    claims: Annotated[list[Claim], Field(min_length=1, max_length=1000)]
+    claims: Annotated[list[Claim], Field(min_length=1, max_length=1000), FailFast()]
 
 
 class LostReason(StrEnum):
@@ -193,14 +212,16 @@ class Held(Message):
 class Heartbeat(Message):
     """Every 3 s, one a worker. `finished` lists what ended but is not acknowledged yet."""
 
+    most_values = 150_000
+
     worker: Id
     boot: Id
     slots: Count
     slots_free: Count
     draining: bool = False
-    running: Annotated[list[Held], Field(max_length=10_000)] = []
-    finished: Annotated[list[Held], Field(max_length=100_000)] = []
-    reaped: Annotated[list[Held], Field(max_length=10_000)] = []
+    running: Annotated[list[Held], Field(max_length=10_000), FailFast()] = []
+    finished: Annotated[list[Held], Field(max_length=FINISHED_LIMIT), FailFast()] = []
+    reaped: Annotated[list[Held], Field(max_length=10_000), FailFast()] = []
 
 
 class HeartbeatAnswer(FromCoordinator):
@@ -228,6 +249,8 @@ def _of_size(outputs: dict[str, Any]) -> dict[str, Any]:
 class Completion(Message):
     """How an attempt ended. Sent sealed (see `Sealed`), at least once."""
 
+    most_values = OUTPUTS_LIMIT_BYTES  # in outputs each takes a byte or more
+
     v: One = VERSION
     attempt: Id
     fence: Count
@@ -241,7 +264,7 @@ class Completion(Message):
     exit_code: int | None = None
     error: StepError | None = None
     outputs: Annotated[dict[str, Any], AfterValidator(_of_size)] = {}
-    artifacts: Annotated[list[ArtifactRef], Field(max_length=1000)] = []
+    artifacts: Annotated[list[ArtifactRef], Field(max_length=1000), FailFast()] = []
     started_at: AwareDatetime
     finished_at: AwareDatetime
     log_bytes: Count = 0
@@ -255,7 +278,9 @@ class Sealed(Message):
 
 
 class CompletionBatch(Message):
-    completions: Annotated[list[Sealed], Field(min_length=1, max_length=1000)]
+    most_values = 10_000
+
+    completions: Annotated[list[Sealed], Field(min_length=1, max_length=1000), FailFast()]
 
 
 class Received(FromCoordinator):
@@ -275,9 +300,11 @@ class LogChunk(Message):
 
 
 class LogBatch(Message):
+    most_values = 10_000
+
     worker: Id
     boot: Id
-    chunks: Annotated[list[LogChunk], Field(min_length=1, max_length=1000)]
+    chunks: Annotated[list[LogChunk], Field(min_length=1, max_length=1000), FailFast()]
 
 
 class Nudge(Message):
@@ -302,6 +329,21 @@ def parse(model: type[M], raw: bytes | str, *, limit: int = REQUEST_LIMIT_BYTES)
     if len(raw) > limit:
         raise MessageError(f"{model.__name__} of {len(raw)} bytes is over the {limit} allowed")
     try:
+        if model.most_values is not None:
+            _demand_bounded(model, raw, model.most_values)
         return model.model_validate_json(raw)
+    except MessageError:
+        raise
     except (ValueError, RecursionError) as error:
         raise MessageError(f"not a {model.__name__}: {str(error)[:500]}") from error
+
+
+def _demand_bounded(model: type[M], raw: bytes | str, most: int) -> None:
+    data = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
+    if values_in(data, most) > most:
+        raise MessageError(f"{model.__name__} of more than {most:,} values")
+    if is_flooded(data, _FREE):
+        raise MessageError(f"{model.__name__} with an object of too many keys")
+
+
+_FREE = frozenset({"outputs"})

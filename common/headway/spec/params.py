@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import islice
 from typing import Any
 
 from headway.clock import rfc3339
@@ -15,7 +16,7 @@ from headway.expressions.durations import parse_duration
 from headway.spec import mends, names, values
 from headway.spec.document import Mapping as MappingNode
 from headway.spec.document import Node, Scalar
-from headway.spec.report import Report, did_you_mean
+from headway.spec.report import MAX_PROBLEMS, Report, did_you_mean
 from headway.spec.values import Key
 
 TYPES = ("string", "int", "float", "bool", "date", "datetime", "duration", "list", "object")
@@ -144,7 +145,8 @@ def bind(
     declared: Mapping[str, Any], given: Mapping[str, Any], run: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the value of each declared param as JSON; see `headway.spec.bind_params`."""
-    problems = [_unknown(name, declared) for name in given if name not in declared]
+    unknown = islice((name for name in given if name not in declared), MAX_PROBLEMS)
+    problems = [_unknown(name, declared) for name in unknown]
     bound: dict[str, Any] = {}
     for name, param in declared.items():
         try:

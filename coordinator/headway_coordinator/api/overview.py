@@ -12,13 +12,14 @@ from starlette.responses import Response
 import headway
 from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
+from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.paging import Cursor, Limit, page
 from headway_coordinator.application.diagnosing import LEASE, diagnose, key_fingerprint
 from headway_coordinator.application.ports import WorkerInfo
 from headway_coordinator.application.reading import visible_run
 
-router = APIRouter(prefix="/api/v1", tags=["installation"])
+router = APIRouter(prefix="/api/v1", tags=["installation"], route_class=BodyRoute)
 
 Reader = Annotated[Identity, Depends(Allow(Action.READ_QUEUES))]
 Auditor = Annotated[Identity, Depends(Allow(Action.READ_AUDIT))]

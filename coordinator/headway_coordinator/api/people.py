@@ -14,13 +14,14 @@ from headway.errors import DefinitionError, ForbiddenError
 from headway.spec.names import RESERVED_TEAM
 from headway_coordinator.access.roles import PLATFORM_ADMIN_HINT, Action, Identity
 from headway_coordinator.api.answers import answer
+from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.paging import Cursor, Limit, page
 from headway_coordinator.api.shapes import AddTeam, AddToken, Nothing, RunId
 from headway_coordinator.application.identity import create_token, revoke_token
 from headway_coordinator.application.ports import Token
 
-router = APIRouter(prefix="/api/v1", tags=["access"])
+router = APIRouter(prefix="/api/v1", tags=["access"], route_class=BodyRoute)
 
 Reader = Annotated[Identity, Depends(Allow(Action.READ_TEAMS))]
 TeamAdmin = Annotated[Identity, Depends(Allow(Action.MANAGE_TEAMS))]

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
+from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.paging import Cursor, Limit, page
 from headway_coordinator.api.shapes import (
@@ -27,7 +28,7 @@ from headway_coordinator.application.versions import (
     shown_definition,
 )
 
-router = APIRouter(prefix="/api/v1", tags=["pipelines"])
+router = APIRouter(prefix="/api/v1", tags=["pipelines"], route_class=BodyRoute)
 
 Reader = Annotated[Identity, Depends(Allow(Action.READ_DEFINITIONS))]
 Author = Annotated[Identity, Depends(Allow(Action.APPLY))]

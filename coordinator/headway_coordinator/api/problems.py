@@ -15,6 +15,7 @@ from starlette.responses import Response
 from headway.errors import DefinitionError, ForbiddenError, HeadwayError
 from headway.protocol.messages import MessageError
 from headway.refusals import in_words
+from headway.spec.report import MAX_MESSAGE, MAX_PROBLEMS
 from headway_coordinator.api.answers import json_bytes
 from headway_coordinator.application.ports import StorageUnavailable
 
@@ -49,7 +50,7 @@ def response_of(error: Exception) -> Response:
                 422,
                 "invalid_request",
                 "the request does not have the expected shape",
-                problems=[_validation(e) for e in error.errors()],
+                problems=[_validation(e) for e in error.errors()[: MAX_PROBLEMS + 1]],
             )
         case MessageError():
             return problem(422, "invalid_message", in_words(error))
@@ -84,7 +85,7 @@ def problem(
         "detail": detail,
         "code": code,
         "hint": hint,
-        "problems": list(problems),
+        "problems": _first(problems),
     }
     extra = dict(headers or {})
     if status in _RETRY_AFTER:
@@ -96,12 +97,24 @@ def problem(
     return Response(json_bytes(body), status, extra, media_type="application/problem+json")
 
 
+def _first(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Nobody mends more at a time, and an answer must not be many times what was asked."""
+    if len(problems) <= MAX_PROBLEMS:
+        return list(problems)
+    message = f"more than {MAX_PROBLEMS} problems; the others are not shown"
+    last = {**_NO_PLACE, "code": "too_many_problems", "message": message}
+    return [*problems[:MAX_PROBLEMS], {**last, "hint": "mend these first"}]
+
+
+_NO_PLACE = {"file": "request", "line": 0, "column": 0}
+
+
 def _of_headway(error: HeadwayError) -> Response:
     problems = error.problems if isinstance(error, DefinitionError) else ()
     status = status_of(error)
     if status >= 500:
         log.warning("request_refused", code=error.code, reason=error.message)
-    rows = [p.as_dict() for p in problems]
+    rows = [p.as_dict() for p in problems[: MAX_PROBLEMS + 1]]
     if isinstance(error, StorageUnavailable):  # its words name servers, which are not the caller's
         hint = "Try again in a moment; the coordinator's log says why."
         return problem(status, error.code, "the coordinator's database does not answer", hint)
@@ -112,10 +125,8 @@ def _validation(error: Mapping[str, Any]) -> dict[str, Any]:
     """What was sent is not repeated: it may be a secret."""
     place = ".".join(str(part) for part in error["loc"])
     return {
-        "file": "request",
-        "line": 0,
-        "column": 0,
+        **_NO_PLACE,
         "code": str(error["type"]),
-        "message": f"{place}: {error['msg']}",
+        "message": f"{place}: {error['msg']}"[:MAX_MESSAGE],
         "hint": None,
     }

@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from headway.errors import DefinitionError
 from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
+from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.downloads import attachment, log_response
 from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.live import run_events
@@ -29,7 +30,7 @@ from headway_coordinator.application import intake, reading
 from headway_coordinator.application.ports import RunFilter
 from headway_coordinator.engine.states import RunStatus
 
-router = APIRouter(prefix="/api/v1", tags=["runs"])
+router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=BodyRoute)
 
 Reader = Annotated[Identity, Depends(Allow(Action.READ_RUNS))]
 LogReader = Annotated[Identity, Depends(Allow(Action.READ_LOGS))]

@@ -9,11 +9,12 @@ from starlette.responses import Response
 
 from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
+from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.paging import Cursor, Limit, page
 from headway_coordinator.api.shapes import NameQuery, Nothing, PutSecret, SecretPart
 
-router = APIRouter(prefix="/api/v1", tags=["secrets"])
+router = APIRouter(prefix="/api/v1", tags=["secrets"], route_class=BodyRoute)
 
 Reader = Annotated[Identity, Depends(Allow(Action.READ_SECRETS))]
 Keeper = Annotated[Identity, Depends(Allow(Action.MANAGE_SECRETS))]

@@ -17,6 +17,7 @@ from headway import ids
 from headway.clock import Clock, rfc3339
 from headway.errors import ConflictError, DefinitionError, ForbiddenError, Problem
 from headway.spec import Spec, bind_params, load_all
+from headway.spec.report import MAX_PROBLEMS
 from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.application.identity import demand_team
 from headway_coordinator.application.ports import InboxEntry, Storage, StoredDefinition
@@ -212,6 +213,8 @@ def _specs(files: Sequence[SourceFile]) -> list[tuple[SourceFile, Spec]]:
     specs: dict[tuple[str, str], tuple[SourceFile, Spec]] = {}
     problems: list[Problem] = []
     for file in files:
+        if len(problems) >= MAX_PROBLEMS or any(p.code == "too_large" for p in problems):
+            break  # nobody reads on, and five hundred such files cost no more than one
         for loaded in load_all(file.text, file.name):
             problems.extend(loaded.problems)
             if loaded.spec is None:
