@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from headway.portable import DEEPEST, is_deep
 from headway.protocol.messages import OUTPUTS_LIMIT_BYTES
 from headway.spec.params import coerce
 from headway_worker.regular import open_regular
@@ -72,6 +73,8 @@ def check(declared: Mapping[str, str], given: Mapping[str, Any], *, text: bool) 
 
 def ensure_size(outputs: Mapping[str, Any]) -> None:
     """Raise OutputError (`outputs_too_large`, `bad_output`) for what cannot be reported."""
+    if is_deep(outputs):
+        raise OutputError("bad_output", f"the outputs are nested deeper than {DEEPEST} levels")
     try:
         size = len(json.dumps(outputs, ensure_ascii=False, allow_nan=False).encode())
     except (ValueError, TypeError) as error:
@@ -100,7 +103,8 @@ def _json_object(text: str) -> dict[str, Any]:
 
 def _lines(text: str) -> dict[str, Any]:
     outputs = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    # Only a line feed ends a line: a value may hold what else Unicode takes for the end of one.
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         if not line.strip():
             continue
         name, equals, value = line.partition("=")

@@ -30,12 +30,15 @@ SYMBOLS = {
     "upstream_failed": "⇣",
 }
 _COLOURS = {"succeeded": "32", "failed": "31", "timed_out": "31", "lost": "31", "retry_wait": "33"}
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_DIRECTION = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_CONTROL = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_DIRECTION}]")
 
 
 def print_document(document: Any) -> None:
     """Print the one JSON document of a command."""
-    print(json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    text = json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
+    # JSON leaves some raw that steer a terminal; escaped, they mean the same to whoever reads it.
+    print(_CONTROL.sub(lambda odd: f"\\u{ord(odd.group()):04x}", text))
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
@@ -68,7 +71,7 @@ def painted_run(run: Mapping[str, Any]) -> str:
 
 
 def clean(text: str) -> str:
-    """Return the text without characters that could steer a terminal."""
+    """Return the text without characters that could steer a terminal, or the order of reading."""
     return _CONTROL.sub("\ufffd", text)
 
 

@@ -125,14 +125,19 @@ def _decoded(text: bytes | str, report: Report) -> str:
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if odd := _FORBIDDEN.search(text):
         line, column = _line_column(text, odd.start())
-        message = f"the character U+{ord(odd.group()):04X} is not allowed in YAML"
-        report.at(line, column, "bad_character", message, "remove it")
+        code = f"{ord(odd.group()):04X}"
+        message = f"the character U+{code} is not allowed in YAML"
+        escape = f'remove it, or write it in double quotes as "\\u{code}"'
+        hint = escape if odd.group() in _BREAKS else "remove it"
+        report.at(line, column, "bad_character", message, hint)
         raise Unreadable
     return text
 
 
+# To the parser, which speaks YAML 1.1, these end a line: it would change the text around them.
+_BREAKS = "\x85\u2028\u2029"
 _FORBIDDEN = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from headway.clock import rfc3339
 from headway.errors import DefinitionError, Problem
 from headway.expressions.durations import parse_duration
+from headway.portable import unportable
 from headway.spec import mends, names, values
 from headway.spec.document import Mapping as MappingNode
 from headway.spec.document import Node, Scalar
@@ -176,6 +177,8 @@ def _bound(
 ) -> Any:
     if name in given:
         value = coerce(given[name], param["type"], from_text=True)
+        if (why := unportable(value)) is not None:
+            raise ValueError(why)
     elif param["required"]:
         raise KeyError(name)
     elif param["default"] is None:

@@ -311,3 +311,7 @@ def test_only_web_addresses_become_links(text: str | None, kept: bool) -> None:
 def test_sizes_read_like_this() -> None:
     sizes = [0, 812, 14_200, 3_200_000, 5_000_000_000_000]
     assert [size_text(s) for s in sizes] == ["0 B", "812 B", "14 kB", "3.2 MB", "5000 GB"]
+
+
+def test_the_second_set_of_control_characters_is_made_visible() -> None:
+    assert shown("a\x9b31mb\x85c\x80") == "a\ufffd31mb\ufffdc\ufffd"

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from headway.spec import load
+from headway.spec import load, load_all
 from headway.spec.document import MAX_ALIASES, MAX_BYTES
+from headway.spec.writing import written
 
 HEAD = "headway: 1\npipeline: p\nteam: t\nowner: o\n"
 NAMES = [
@@ -172,3 +173,21 @@ def test_no_condition_raises(source: str) -> None:
     loaded = load(text, "f")
     assert (loaded.spec is None) == bool(loaded.problems)
     assert all(p.line == 7 for p in loaded.problems)
+
+
+@pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029"])
+def test_what_some_readers_take_for_the_end_of_a_line_is_refused(character: str) -> None:
+    """The parser took it out of quoted text, and folded the spaces around it."""
+    head = "headway: 1\npipeline: p\nteam: t\nowner: o\nsteps:\n"
+    [raw] = load_all(f'{head}  a: {{run: "x {character} y"}}', "f.yaml")
+    [problem] = raw.problems
+    assert (problem.code, problem.line) == ("bad_character", 6)
+    escape = f"\\u{ord(character):04X}"
+    assert problem.hint is not None
+    assert escape in problem.hint
+    [escaped] = load_all(f'{head}  a: {{run: "x {escape} y"}}', "f.yaml")
+    assert escaped.spec is not None
+    assert escaped.spec.canonical["steps"][0]["run"] == f"x {character} y"
+    [again] = load_all(written(escaped.spec.canonical), "f.yaml")
+    assert again.spec is not None
+    assert again.spec.digest == escaped.spec.digest

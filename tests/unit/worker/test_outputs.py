@@ -112,3 +112,18 @@ def test_what_json_cannot_hold_is_refused() -> None:
     with pytest.raises(OutputError) as refused:
         ensure_size({"a": float("nan")})
     assert refused.value.code == "bad_output"
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path: Path) -> None:
+    value = "a\u2028b\x85c\x0bd\x0ce\x1cf\rg"
+    file = tmp_path / "outputs"
+    file.write_bytes(f"text={value}\r\nnext=1\n".encode())
+    assert read_output_file(file) == {"text": value, "next": "1"}
+
+
+def test_outputs_nested_too_deep_to_be_reported_are_refused() -> None:
+    deep: Any = []
+    for _ in range(900):
+        deep = [deep]
+    with pytest.raises(OutputError, match="nested deeper than 100 levels"):
+        ensure_size({"deep": deep})
