@@ -12,7 +12,7 @@ import pytest
 
 from headway.portable import unportable
 from headway.protocol.proof import seal
-from tests.hostile.inputs import DOCUMENTS, STRINGS, Document
+from tests.hostile.inputs import DOCUMENTS, STRINGS, Document, share
 from tests.unit.api.house import SALES, House, Won
 
 pytestmark = pytest.mark.slow
@@ -194,9 +194,9 @@ BODIES = [
 
 @pytest.mark.parametrize("path", BODIES)
 def test_any_document_as_a_body_is_answered(house: House, path: str) -> None:
-    for document in DOCUMENTS:
+    for document in share(DOCUMENTS, path):
         asked(house, path, document.body)
-    for text in STRINGS:
+    for text in share(STRINGS, path):
         asked(house, path, text.encode())
 
 
@@ -215,7 +215,7 @@ PATHS = [
 def test_any_text_in_an_address_is_answered(house: House, path: str) -> None:
     house.apply()
     run = house.start().json()["id"]
-    for text in STRINGS:
+    for text in share(STRINGS, path):
         address = path.replace("RUN", run).replace("{}", quote(text[:2000], safe=""))
         answer = asked(house, address, b"", "GET")
         if "html" in answer.headers.get("content-type", ""):
@@ -260,7 +260,7 @@ def test_any_text_in_a_field_is_answered(house: House, entry: str) -> None:
     run = house.start().json()["id"]
     path = "/worker/v1/register" if path == "worker" else f"/api/v1/{path.replace('RUN', run)}"
     said = {**WORKER, **template} if path.startswith("/worker") else template
-    for text in STRINGS:
+    for text in share(STRINGS, entry):
         asked(house, path, json.dumps(said).replace('"@"', json.dumps(text)).encode(), method)
     for listed in ("teams", "tokens", "secrets", "workers", "audit"):
         asked(house, f"/api/v1/{listed}", b"", "GET")
@@ -273,7 +273,7 @@ def test_any_text_in_a_field_is_answered(house: House, entry: str) -> None:
 def test_any_text_in_a_header_is_answered(house: House, name: str) -> None:
     house.apply()
     bearer = [(b"authorization", f"Bearer {house.token('admin', None)}".encode())]
-    for text in STRINGS:
+    for text in share(STRINGS, name):
         if re.search("[\r\n\0]", text):
             continue  # no server hands these on
         headers = [*([] if name == "Authorization" else bearer), (name.encode(), text.encode())]

@@ -84,6 +84,7 @@ class Site:
             "HEADWAY_API_URL": self.double.url,
             "HEADWAY_TOKEN": TOKEN,
             "HEADWAY_STATE_DIR": str(self.folder / "state"),
+            "HEADWAY_HTTP_ALLOW": "127.0.0.1",
             **env,
         }
         before = len(self.double.boots)
