@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from headway_coordinator.application.ports import Lease, LeaseLost, Storage
-from tests.contract.world import GONE, MINUTE, World, state
+from tests.contract.world import GONE, MINUTE, World, settle, state
 
 
 def test_a_held_lease_is_not_given_to_another(world: World) -> None:
@@ -87,7 +87,7 @@ def test_a_takeover_waits_for_an_open_advancing_transaction(
     world, rival = postgres_world, opened(postgres_url)
     with ThreadPoolExecutor(1) as pool:
         with world.storage.advancing(world.lease) as transaction:
-            assert transaction.now  # the lease row is held
+            settle(transaction)  # the lease row is held
             world.storage.leases.release(world.lease)
             takeover = pool.submit(
                 rival.leases.acquire, "advance/0", holder="rival", boot="b9", term=MINUTE
@@ -108,7 +108,7 @@ def test_neither_renewal_nor_a_rival_that_asks_waits_for_the_open_transaction(
 ) -> None:
     rival = opened(postgres_url).leases
     with postgres_world.storage.advancing(postgres_world.lease) as transaction:
-        assert transaction.now  # the lease row is held
+        settle(transaction)  # the lease row is held
         renewed = postgres_world.storage.leases.renew(postgres_world.lease, MINUTE)
         assert renewed is not None
         assert rival.acquire("advance/0", holder="rival", boot="b9", term=MINUTE) is None

@@ -40,7 +40,7 @@ from headway_coordinator.storage.connecting import connect
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.lines import Check, Prepared, expecting
 from headway_coordinator.storage.schema import team
-from tests.contract.world import MINUTE, NOW, World, state
+from tests.contract.world import MINUTE, NOW, World, settle, state
 
 NAME = bindparam("name_is", type_=Text())
 
@@ -259,7 +259,7 @@ def test_a_caller_that_is_interrupted_leaves_nothing_open(
 ) -> None:
     """The lease row is free at once, also when the block ends by what is no error."""
     with suppress(KeyboardInterrupt), postgres_world.storage.advancing(postgres_world.lease) as tx:
-        assert tx.now
+        settle(tx)  # the lease row is held
         raise KeyboardInterrupt
     rival = opened(postgres_url)
     postgres_world.storage.leases.release(postgres_world.lease)

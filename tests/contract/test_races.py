@@ -14,7 +14,7 @@ from headway.protocol.messages import LostReason
 from headway_coordinator.application.ports import StorageUnavailable
 from headway_coordinator.engine.model import AttemptMade, StopAttempts
 from tests.contract.test_leases import wait_until_somebody_waits
-from tests.contract.world import MINUTE, World, ended, state
+from tests.contract.world import MINUTE, World, ended, settle, state
 
 T = TypeVar("T")
 
@@ -124,7 +124,7 @@ def waits_for(world: World, url: str, call: Callable[[], T], inside: Callable[[A
         future: Future[T]
         with world.storage.advancing(world.lease) as tx:
             inside(tx)
-            assert tx.now  # what was sent has been done
+            settle(tx)
             future = pool.submit(call)
             wait_until_somebody_waits(url)
             assert not future.done()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.fault.checker.history import Accepted, Effect, History, Noted, Seen, Spooled
+from tests.fault.checker.history import Accepted, Effect, History, Noted, Row, Seen, Spooled
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE_S = 60.0
@@ -73,15 +73,21 @@ def good() -> History:
     )
 
 
-def change(rows: Sequence[Mapping[str, Any]], where: Mapping[str, Any], **values: Any) -> None:
+def change(rows: Sequence[Row], where: Mapping[str, Any], **values: Any) -> None:
     """Spoil the one row that is meant."""
     found = [row for row in rows if all(row[k] == v for k, v in where.items())]
     assert len(found) == 1, f"{len(found)} rows with {where}"
-    found[0].update(values)  # type: ignore[attr-defined]
+    _own(found[0]).update(values)
 
 
 def audit_row(history: History, id: int) -> dict[str, Any]:
-    return next(dict_ for dict_ in history.audit if dict_["id"] == id)  # type: ignore[return-value]
+    return _own(next(row for row in history.audit if row["id"] == id))
+
+
+def _own(row: Row) -> dict[str, Any]:
+    """Return a row of a forged history as what it is: one that can be spoiled."""
+    assert isinstance(row, dict)
+    return row
 
 
 def _run(id: str, state: str, verdict: str | None) -> dict[str, Any]:
@@ -131,7 +137,7 @@ def _canonical() -> dict[str, Any]:
     return {"steps": [step("a"), step("b", "a", retries=1)], "finally": [step("clean")]}
 
 
-def _audit() -> list[dict[str, Any]]:
+def _audit() -> list[Row]:
     """The audit in rows of one transaction and run each, written as `thing: from → to`."""
     told: list[tuple[str, int, str]] = [
         ("r1", 1, "run:-queued"),

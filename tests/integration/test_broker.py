@@ -211,7 +211,7 @@ def test_a_defect_of_the_taker_is_not_the_message_s_fault(
         raise defect
 
     made.consumer = EventConsumer(
-        broker.url, key=KEY, deliver=deliver, nudge=list, refused=made.refused.append
+        broker.url, key=KEY, deliver=deliver, nudge=lambda: None, refused=made.refused.append
     )
     with capture_logs() as logs:
         made.consumer.start()

@@ -417,7 +417,7 @@ def _why(shown: dict[str, Any]) -> list[Any]:
     return [(s["step"], s["state"], s["error"], s["attempts"]) for s in shown["steps"]]
 
 
-def _audit(cluster: Cluster, run: str) -> list[dict[str, object]]:
+def _audit(cluster: Cluster, run: str) -> list[dict[str, Any]]:
     rows, _ = cluster.storage.queries.audit(run=run, teams=None, limit=500, cursor=None)
     return sorted(rows, key=lambda row: str(row["id"]).zfill(20))
 

@@ -124,10 +124,15 @@ def test_one_that_cannot_be_used_costs_no_other(server: redis.Redis, reader: Rea
 
 
 def test_a_user_that_may_not_pop_reads_one_by_one(server: redis.Redis, redis_database: str) -> None:
-    server.execute_command(
-        "ACL", "SETUSER", "plain", "on", ">word", "~*", "-@all", "+ping", "+select", "+brpop",
-        "+sadd", "+smembers", "+multi", "+exec", "+zadd", "+evalsha", "+script", "+llen",
-    )  # fmt: skip
+    allowed = "ping select brpop sadd smembers multi exec zadd evalsha script llen"
+    server.acl_setuser(
+        "plain",
+        enabled=True,
+        passwords="+word",
+        keys=["*"],
+        categories=["-@all"],
+        commands=[f"+{command}" for command in allowed.split()],
+    )
     reader = Reader(redis_database.replace("redis://", "redis://plain:word@"))
     try:
         push(server, "demo.a", *(str(number) for number in range(5)))
@@ -142,4 +147,4 @@ def test_a_user_that_may_not_pop_reads_one_by_one(server: redis.Redis, redis_dat
         assert reader.bodies() == ["3", "4"]
     finally:
         reader.connection.release()
-        server.execute_command("ACL", "DELUSER", "plain")
+        server.acl_deluser("plain")

@@ -173,7 +173,7 @@ class Tap:
     def __init__(self, url: str) -> None:
         self._client = redis.Redis.from_url(url, socket_timeout=None)
         self._connection = self._client.connection_pool.get_connection()
-        self._connection.send_command("MONITOR")
+        self._connection.send_command("MONITOR")  # type: ignore[no-untyped-call]  # redis has no types here
         self._connection.read_response()
         self.heard = bytearray()
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -191,7 +191,7 @@ class Tap:
         with redis.Redis.from_url(self._client_url()) as client:
             client.echo(marker)
         wait_until(lambda: marker.encode() in self.heard, what="the last command")
-        self._connection.disconnect()
+        self._connection.disconnect()  # type: ignore[no-untyped-call]  # redis has no types here
         self._thread.join(timeout=10)
         self._client.close()
 

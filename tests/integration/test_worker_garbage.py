@@ -160,7 +160,7 @@ def test_what_celery_would_heed_in_a_message_keeps_no_slot(
     site: Site, events: Events, client: redis.Redis
 ) -> None:
     site.worker(slots=1)
-    odd = {
+    odd: dict[str, dict[str, Any]] = {
         "eta": {"eta": "2999-01-01T00:00:00Z"},
         "expired": {"expires": "2001-01-01T00:00:00Z"},
         "no-date": {"expires": "never"},

@@ -266,7 +266,8 @@ def test_a_doubled_message_runs_once(site: Site, events: Events) -> None:
 
 def test_odd_messages_do_not_stop_the_worker(site: Site, events: Events) -> None:
     worker = site.worker()
-    for body in ([], [1], [{}], [{"v": 2}], ["x" * 5000]):
+    bodies: list[list[Any]] = [[], [1], [{}], [{"v": 2}], ["x" * 5000]]
+    for body in bodies:
         site.send(body)
     site.run("a-1-1", "true")
     assert site.ended("a-1-1").outcome is Outcome.SUCCEEDED

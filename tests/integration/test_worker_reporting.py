@@ -6,16 +6,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from headway.clock import ManualClock, SystemClock
+from headway.clock import Clock, ManualClock, SystemClock
 from headway.errors import ForbiddenError, UnavailableError
 from headway.protocol.messages import (
     Claim,
     Completion,
     Held,
+    Message,
     Outcome,
     Register,
     Registered,
@@ -23,7 +23,7 @@ from headway.protocol.messages import (
 )
 from headway.protocol.proof import completion_token, seal
 from headway_worker import logs as logs_module
-from headway_worker.api import Api
+from headway_worker.api import Api, M, Posts
 from headway_worker.claims import Claims
 from headway_worker.heartbeat import Heart
 from headway_worker.identity import Identity
@@ -160,9 +160,9 @@ class TestClaims:
         class Away:
             """Does not answer the first request, for ten seconds."""
 
-            def post(self, *args: Any) -> Any:
+            def post(self, path: str, message: Message, answer: type[M]) -> M:
                 if clock.monotonic():
-                    return api.post(*args)
+                    return api.post(path, message, answer)
                 clock.advance(timedelta(seconds=10))
                 raise UnavailableError("unreachable", "not there")
 
@@ -179,11 +179,11 @@ class TestClaims:
         class Slow:
             """Answers the first request after sixteen seconds."""
 
-            def post(self, *args: Any) -> Any:
-                answer = api.post(*args)
+            def post(self, path: str, message: Message, answer: type[M]) -> M:
+                answered = api.post(path, message, answer)
                 if not clock.monotonic():
                     clock.advance(timedelta(seconds=16))
-                return answer
+                return answered
 
         answered = claims(Slow(), clock, patience=10).claim(claim("a"))
         assert answered is not None
@@ -495,5 +495,5 @@ def claim(attempt: str) -> Claim:
     return Claim(attempt=attempt, fence=1, dispatch_no=1, queue="analytics.small")
 
 
-def claims(api: Api, clock: SystemClock, *, patience: float) -> Claims:
+def claims(api: Posts, clock: Clock, *, patience: float) -> Claims:
     return Claims(api, ME, clock, patience=timedelta(seconds=patience), stopping=threading.Event())

@@ -9,7 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import psutil
 
@@ -107,7 +107,7 @@ class Child:
 
     def wait_for(
         self,
-        condition: Callable[[], Answer],
+        condition: Callable[[], Answer | Literal[False] | None],
         *,
         within: float = 30.0,
         what: str = "the condition",
@@ -117,10 +117,10 @@ class Child:
         Raises NeverHappenedError with the end of the log when it does not come or the process ends.
         """
 
-        def answered_or_ended() -> tuple[Answer | None, bool]:
+        def answered_or_ended() -> tuple[Answer | Literal[False] | None, bool] | None:
             ended = not self.running  # Read first: an answer given just before the end counts.
             answer = condition()
-            return (answer, ended) if answer or ended else ()  # type: ignore[return-value]
+            return (answer, ended) if answer or ended else None
 
         try:
             answer, _ = wait_until(answered_or_ended, within=within, what=what)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from itertools import count
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 Answer = TypeVar("Answer")
 
@@ -17,7 +17,10 @@ class NeverHappenedError(AssertionError):
 
 
 def wait_until(
-    condition: Callable[[], Answer], *, within: float = 30.0, what: str = "the condition"
+    condition: Callable[[], Answer | Literal[False] | None],
+    *,
+    within: float = 30.0,
+    what: str = "the condition",
 ) -> Answer:
     """Return the first true answer of `condition`.
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from headway.crash_points import STATUS, CrashAt, crash_block, crash_point
 from headway.errors import DefectError, DefinitionError
@@ -127,5 +127,7 @@ def test_settings_refuse_what_makes_no_sense(text: str, why: str) -> None:
         )
     assert why in str(refused.value)
     with pytest.raises(ValidationError) as refused_here:
-        WorkerSettings(broker_url="redis://h", api_url=("http://h",), token="t", crash_at=text)
+        WorkerSettings(
+            broker_url="redis://h", api_url=("http://h",), token=SecretStr("t"), crash_at=text
+        )
     assert why in str(refused_here.value)

@@ -36,13 +36,13 @@ def test_every_kind_says_what_to_do() -> None:
 
 def test_threads_lose_no_count() -> None:
     refusals = Refusals()
+
+    def refuse_many() -> None:
+        for _ in range(500):
+            refusals.refuse(Refusal.MALFORMED, "x")
+
     with capture_logs() as logs:
-        threads = [
-            threading.Thread(
-                target=lambda: [refusals.refuse(Refusal.MALFORMED, "x") for _ in range(500)]
-            )
-            for _ in range(4)
-        ]
+        threads = [threading.Thread(target=refuse_many) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from headway.errors import ConflictError, ForbiddenError, HeadwayError, UnavailableError
@@ -30,6 +30,13 @@ _CONNECT_SECONDS = 3.0
 _KEPT = 8
 _JSON = {"Content-Type": "application/json"}
 _BROKEN = (OSError, http.client.HTTPException)
+
+
+class Posts(Protocol):
+    """The part of an `Api` that sends messages."""
+
+    def post(self, path: str, message: Message, answer: type[M]) -> M:
+        """Return the parsed answer to a message. Raises as `Api.post`."""
 
 
 class Api:

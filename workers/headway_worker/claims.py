@@ -14,7 +14,7 @@ from headway.clock import Clock
 from headway.crash_points import crash_point
 from headway.errors import HeadwayError, UnavailableError
 from headway.protocol.messages import Claim, ClaimAnswer, ClaimAnswers, ClaimBatch
-from headway_worker.api import Api
+from headway_worker.api import Posts
 from headway_worker.batching import Batcher
 from headway_worker.identity import Identity
 
@@ -40,7 +40,7 @@ class Claims:
 
     def __init__(
         self,
-        api: Api,
+        api: Posts,
         identity: Identity,
         clock: Clock,
         *,

@@ -41,6 +41,8 @@ class StepKeys(TypedDict, total=False):
 class StepFunction:
     """A function that is a step: called in a pipeline it makes one, elsewhere it just runs."""
 
+    __name__: str  # the function's
+
     def __init__(self, function: Callable[..., Any], keys: dict[str, Any], site: Site) -> None:
         functools.update_wrapper(self, function)
         # The worker calls what stands here, whatever a decorator put in its place.

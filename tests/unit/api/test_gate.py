@@ -156,7 +156,7 @@ def test_the_team_cannot_be_chosen_by_the_request(house: House) -> None:
     ],
 )
 def test_what_is_no_valid_token_is_refused(house: House, header: str) -> None:
-    headers = {"Authorization": header.encode("latin-1")}
+    headers = {b"Authorization": header.encode("latin-1")}
     response = house.client.get("/api/v1/runs", headers=headers)
     assert response.status_code == 401
     assert response.json()["code"] == "not_signed_in"

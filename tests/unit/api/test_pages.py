@@ -258,5 +258,5 @@ def test_an_old_or_forged_ticket_opens_nothing(house: House) -> None:
 
 def test_a_session_cookie_of_another_making_is_refused(house: House) -> None:
     for value in ["", "x", "a.b.c", "hw_" + "a" * 43, "é"]:
-        headers = {"Cookie": f"headway_session={value}".encode()}
+        headers = {b"Cookie": f"headway_session={value}".encode()}
         assert house.client.get("/", headers=headers).status_code == 303

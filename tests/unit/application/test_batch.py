@@ -19,11 +19,12 @@ from headway_coordinator.engine.states import RunStatus, StepStatus
 from tests.unit.engine.building import QUEUE, START, plan, planned, queued_run, snapshot
 
 CHAIN = plan(planned("a", retries=1), planned("b", "a"))
+NO_RUNS: dict[str, RunState] = {}
 
 
 def started(*runs: str) -> dict[str, RunState]:
     """Return runs whose first step has been dispatched, as they are in memory."""
-    batch = Batch(START, {}.get)
+    batch = Batch(START, NO_RUNS.get)
     for run in runs:
         batch.create(CHAIN, queued_run(CHAIN, run), inbox=0, actor="ann")
         batch.take(Incoming(run, Admitted("a", QUEUE, {})))
@@ -64,7 +65,7 @@ def test_moves_of_the_run_itself_are_joined_too() -> None:
 
 
 def test_a_new_run_is_created_as_the_batch_leaves_it_and_moved_by_nothing() -> None:
-    batch = Batch(START, {}.get)
+    batch = Batch(START, NO_RUNS.get)
     batch.create(CHAIN, queued_run(CHAIN), inbox=7, actor="ann")
     batch.take(Incoming("r", Admitted("a", QUEUE, {"body": {}})))
     [state] = batch.created()
@@ -154,7 +155,7 @@ def test_the_audit_names_who_asked_and_every_transition_in_order() -> None:
 
 def test_a_timer_alone_is_no_transition() -> None:
     patient = plan(planned("a", queue_timeout=timedelta(seconds=5)))
-    batch = Batch(START, {}.get)
+    batch = Batch(START, NO_RUNS.get)
     batch.create(patient, queued_run(patient), inbox=0, actor="ann")
     batch.take(Incoming("r", Admitted("a", QUEUE, {})))
     memory = {"r": batch.touched["r"].commit(None)}
@@ -165,12 +166,13 @@ def test_a_timer_alone_is_no_transition() -> None:
 
 
 def test_how_long_steps_were_ready_and_ran() -> None:
-    batch = Batch(START, {}.get)
+    batch = Batch(START, NO_RUNS.get)
     batch.create(CHAIN, queued_run(CHAIN), inbox=0, actor="ann")
     memory = {"r": batch.touched["r"].commit(None)}
     later = Batch(START + timedelta(seconds=4), memory.get)
     later.take(Incoming("r", Admitted("a", QUEUE, {})))
     assert later.queue_waits() == [(QUEUE, timedelta(seconds=4))]
-    times = {"started_at": START, "finished_at": START + timedelta(seconds=3)}
-    later.take(Incoming("r", Finished("r-0-1", 1, "succeeded", **times)))
+    end = START + timedelta(seconds=3)
+    finished = Finished("r-0-1", 1, "succeeded", started_at=START, finished_at=end)
+    later.take(Incoming("r", finished))
     assert later.durations() == [(QUEUE, timedelta(seconds=3))]

@@ -87,9 +87,10 @@ def test_environment_variables_hold_text(value: Any, text: str) -> None:
 
 
 def test_a_value_that_is_one_expression_keeps_its_type() -> None:
+    body: dict[str, Any] = {"with": {"n": "${{ steps.a.outputs.n }}", "t": "n=${{ params.n }}"}}
     made = state(
         step("a"),
-        step("b", "a", **{"with": {"n": "${{ steps.a.outputs.n }}", "t": "n=${{ params.n }}"}}),
+        step("b", "a", **body),
         params={"n": 2},
         a={"n": [1, 2]},
     )

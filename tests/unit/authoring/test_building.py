@@ -171,7 +171,8 @@ def test_handles_stand_for_outputs_and_in_inputs_for_artifacts() -> None:
 
 
 def test_params_of_every_type() -> None:
-    def typed(
+    # `guessed` has no annotation on purpose: its type is to be guessed from its default.
+    def typed(  # type: ignore[no-untyped-def]
         text: str,
         whole: int = 3,
         part: float = 1.5,
@@ -185,7 +186,7 @@ def test_params_of_every_type() -> None:
         mode: Annotated[Literal["full", "part"], "How much."] = "full",
         window: Window = Window(),  # noqa: B008
         limits: Limits = Limits(),  # noqa: B008
-        guessed="x",  # type: ignore[no-untyped-def]
+        guessed="x",
     ) -> None:
         shell("true", name="a", env={"REGION": region})
 

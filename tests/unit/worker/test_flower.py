@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,11 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADWAY_BROKER_URL", BROKER)
 
 
+def settings(**given: Any) -> FlowerSettings:
+    """Return what is given, and the rest from the environment."""
+    return FlowerSettings(**given)
+
+
 @pytest.mark.parametrize(
     "auth", ["", "looker", "looker:", ":only-a-password", "looker:short", "a:twelve chars", "a,b:x"]
 )
@@ -35,9 +41,9 @@ def test_the_password_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.Monk
     file = tmp_path / "auth"
     monkeypatch.setenv("HEADWAY_FLOWER_AUTH_FILE", str(file))
     with pytest.raises(DefinitionError, match="HEADWAY_FLOWER_AUTH_FILE cannot be read"):
-        FlowerSettings().sign_in()
+        settings().sign_in()
     file.write_text("looker:a-long-password\n")
-    assert FlowerSettings().sign_in() == "looker:a-long-password"
+    assert settings().sign_in() == "looker:a-long-password"
 
 
 def test_a_wrong_address_is_named() -> None:
@@ -48,7 +54,7 @@ def test_a_wrong_address_is_named() -> None:
 
 
 def test_the_command_line_closes_what_flower_leaves_open() -> None:
-    argv = arguments(FlowerSettings(flower_listen=":5556"))
+    argv = arguments(settings(flower_listen=":5556"))
     assert {"--address=127.0.0.1", "--port=5556", "--read_only=True"} < set(argv)
     assert "--enable_events=False" in argv
 
@@ -61,7 +67,7 @@ def test_the_environment_holds_no_other_secret_and_opens_nothing() -> None:
         "FLOWER_UNAUTHENTICATED_API": "true",
         "FLOWER_URL_PREFIX": "flower",
     }
-    assert variables(FlowerSettings(), "a:b", given) == {
+    assert variables(settings(), "a:b", given) == {
         "PATH": "/bin",
         "FLOWER_URL_PREFIX": "flower",
         "HEADWAY_BROKER_URL": BROKER,

@@ -91,13 +91,16 @@ def sleeper() -> subprocess.Popen[bytes]:
 def test_leftovers_are_killed_and_those_without_a_result_reported(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
+    def wait(_seconds: float) -> None:
+        sleeper.wait(10)
+
     with sleeper:
         start = started(sleeper.pid)
         left: list[Record] = [
             {"attempt": "a", "fence": 4, "scratch": "/no", "pid": sleeper.pid, "start": start},
             {"attempt": "b", "fence": 1, "scratch": "/none"},
         ]
-        held = reap(left, ["b"], pause=lambda _seconds: sleeper.wait(10))
+        held = reap(left, ["b"], pause=wait)
         assert sleeper.wait(10) == -9
     assert [(each.attempt, each.fence) for each in held] == [("a", 4)]
 

@@ -108,8 +108,8 @@ def test_a_disk_that_refuses_keeps_the_completion_in_memory_and_says_full(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(module.os, "fdatasync", refuse)
-        patched.setattr(module.os, "open", refuse)
+        patched.setattr(os, "fdatasync", refuse)
+        patched.setattr(os, "open", refuse)
         assert not spool.append(entry("b"))
         assert spool.is_full()
     assert attempts(spool) == ["a", "b"]
@@ -129,7 +129,7 @@ def test_a_disk_with_room_again_is_noticed_without_a_completion_to_write(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(module.os, "write", refuse)
+        patched.setattr(os, "write", refuse)
         spool.append(entry("a"))
         assert not spool.wait_for_room(0)
     assert spool.wait_for_room(0)
@@ -149,7 +149,7 @@ def test_nothing_is_written_behind_a_torn_line(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(module.os, "write", half)
+        patched.setattr(os, "write", half)
         spool.append(entry("b"))
     assert not spool.is_full()
     assert spool.append(entry("c"))
