@@ -165,7 +165,7 @@ def bench(tmp_path: Path, double: Double) -> Iterator[Bench]:
             "ln -s /etc/passwd $HEADWAY_WORKDIR/x",
             {"artifacts": ["x"]},
             "bad_artifact",
-            "out of the step's folder",
+            "x is a link",
         ),
         (
             "head -c 300000 /dev/zero | tr '\\0' x | sed 's/^/x=/' > $HEADWAY_OUTPUT",

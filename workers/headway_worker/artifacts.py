@@ -74,7 +74,11 @@ class ArtifactTransfer:
 
     @crash_point("api.artifacts")
     def _upload(self, path: str, file: Path) -> ArtifactRef:
-        with open_regular(file) as opened:
+        try:
+            opening = open_regular(file, follow=False)
+        except OSError as error:
+            raise ArtifactError("bad_artifact", f"{path} cannot be read: {error}") from error
+        with opening as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
             opened.seek(0)
             return self._api.put(
@@ -139,10 +143,14 @@ def inside(root: Path, path: str) -> Path:
 
 
 def _contained(file: Path, root: Path) -> Path:
-    real = file.resolve()
-    if not real.is_relative_to(root.resolve()):
-        raise ArtifactError("bad_artifact", f"{file.name} is a link out of the step's folder")
-    return real
+    """Return the file. A link is refused, also one that stays inside: it could be turned later."""
+    below = root
+    for part in file.relative_to(root).parts:
+        below /= part
+        if below.is_symlink():
+            shown = below.relative_to(root)
+            raise ArtifactError("bad_artifact", f"{shown} is a link; keep the file itself")
+    return file
 
 
 def _chunks(opened: object) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ import pytest
 
 from headway.clock import SystemClock
 from headway_worker.artifacts import ArtifactError, inside, matches
+from headway_worker.regular import open_regular
 from headway_worker.scratch import ScratchFolders
 
 
@@ -50,10 +51,30 @@ def test_no_link_leaves_the_folders(roots: list[Path], tmp_path: Path) -> None:
         assert refused.value.code == "bad_artifact"
 
 
-def test_a_link_inside_is_followed(roots: list[Path]) -> None:
-    (roots[0] / "real").write_text("x")
-    (roots[0] / "link").symlink_to(roots[0] / "real")
-    assert matches("link", roots) == {"link": roots[0] / "real"}
+def test_a_link_inside_is_refused_too(roots: list[Path]) -> None:
+    (roots[0] / "real").mkdir()
+    (roots[0] / "real" / "file").write_text("x")
+    (roots[0] / "link").symlink_to(roots[0] / "real" / "file")
+    (roots[0] / "folder").symlink_to(roots[0] / "real")
+    for pattern in ("link", "folder/file"):
+        with pytest.raises(ArtifactError, match="is a link") as refused:
+            matches(pattern, roots)
+        assert refused.value.code == "bad_artifact"
+    assert matches("real/file", roots) == {"real/file": roots[0] / "real" / "file"}
+
+
+def test_a_file_that_became_a_link_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "file").symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError, match="symbolic links"):
+        open_regular(tmp_path / "file", follow=False)
+
+
+def test_roots_may_lie_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert matches("file", [tmp_path / "link"]) == {"file": tmp_path / "link" / "file"}
 
 
 @pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", "", "a\0b"])
