@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import pytest
 
 from headway.protocol.queues import is_probe_queue
 from headway_coordinator.embedded import HEADWAY
 from tests.integration.brokers import Broker
 from tests.integration.cluster import Cluster
-from tests.servers.processes import Child
+from tests.servers.processes import Child, listening
 from tests.servers.sources import free_port
 from tests.servers.waiting import wait_until
 
@@ -157,15 +158,7 @@ def test_it_changes_nothing(flower: Flower) -> None:
 
 
 def test_it_listens_on_loopback_and_shows_its_password_to_nobody(flower: Flower) -> None:
-    import psutil
-
     process = psutil.Process(flower.child.pid)
-    listening = {
-        each.laddr.ip
-        for member in (process, *process.children(recursive=True))
-        for each in member.net_connections("inet")
-        if each.status == psutil.CONN_LISTEN
-    }
-    assert listening == {"127.0.0.1"}
+    assert set(listening(process)) == {"127.0.0.1"}
     assert PASSWORD not in " ".join(process.cmdline())
     assert PASSWORD not in flower.child.output()

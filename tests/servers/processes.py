@@ -174,6 +174,19 @@ def kill_all(processes: Iterable[psutil.Process]) -> None:
             each.kill()
 
 
+def listening(process: psutil.Process) -> list[str]:
+    """Return the addresses on which a process and those below it listen, without their ports.
+
+    One that ends while we look listens no more.
+    """
+    found: list[str] = []
+    for each in (process, *_descendants(process.pid)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            connections = each.net_connections("inet")
+            found += [one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN]
+    return found
+
+
 def _descendants(pid: int) -> list[psutil.Process]:
     try:
         return psutil.Process(pid).children(recursive=True)
