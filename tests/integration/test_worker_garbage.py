@@ -27,6 +27,7 @@ from tests.unit.worker.double import TOKEN, Double
 
 __all__ = ["mark"]
 
+# Runs inside the worker, whose thread learns by a file when the test wants the failure.
 FAILING = """
 import sys, threading, time
 from pathlib import Path

@@ -32,7 +32,7 @@ def start(given: Mapping[str, Any]) -> int:
 
 
 def load_settings(given: Mapping[str, Any]) -> WorkerSettings:
-    """Return the settings. Raises DefinitionError (`settings`) naming each that is wrong."""
+    """Return the settings. Raises DefinitionError (`invalid_settings`) naming each wrong one."""
     return loaded(WorkerSettings, given)
 
 

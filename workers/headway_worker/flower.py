@@ -12,10 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
-from headway.errors import DefinitionError
-from headway_worker.settings import FlowerSettings
+from headway_worker.settings import FlowerSettings, loaded
 
 _KEPT_TASKS = 5000
 # Each would open what the command closes; the rest of Flower's own variables is let through.
@@ -28,7 +25,7 @@ def replace_with_flower(given: Mapping[str, Any], environment: Mapping[str, str]
     Raises:
         DefinitionError: Flower is not installed, or a setting is missing or makes no sense.
     """
-    settings = _settings(given)
+    settings = loaded(FlowerSettings, given)
     who = settings.sign_in()
     _demand_flower()
     os.execve(sys.executable, arguments(settings), variables(settings, who, environment))
@@ -58,19 +55,6 @@ def variables(settings: FlowerSettings, who: str, environment: Mapping[str, str]
         if not name.startswith("HEADWAY_") and name not in _OPENING
     }
     return {**kept, "HEADWAY_BROKER_URL": settings.broker_url, "FLOWER_BASIC_AUTH": who}
-
-
-def _settings(given: Mapping[str, Any]) -> FlowerSettings:
-    try:
-        return FlowerSettings(**given)
-    except ValidationError as error:
-        wrong = [
-            f"HEADWAY_{str(problem['loc'][0]).upper()}: {problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False)
-        ]
-        raise DefinitionError(
-            "; ".join(wrong), code="invalid_settings", hint="see docs/settings.md"
-        ) from error
 
 
 def _demand_flower() -> None:

@@ -233,7 +233,7 @@ class WorkerSettings(HttpSettings):
 
 
 def loaded(kind: type[S], given: Mapping[str, Any]) -> S:
-    """Return settings of a kind. Raises DefinitionError (`settings`) naming each that is wrong."""
+    """Return settings. Raises DefinitionError (`invalid_settings`) that names each wrong one."""
     try:
         return kind(**given)
     except ValidationError as error:
@@ -242,7 +242,7 @@ def loaded(kind: type[S], given: Mapping[str, Any]) -> S:
             for problem in error.errors(include_input=False, include_url=False)
         ]
         raise DefinitionError(
-            "; ".join(wrong), code="settings", hint="Set them in the environment or by an option."
+            "; ".join(wrong), code="invalid_settings", hint="see docs/settings.md"
         ) from error
 
 

@@ -175,7 +175,7 @@ class HeadwaySide:
         while not done():
             if self._clock.monotonic() > deadline:
                 raise UnavailableError("bench_timeout", "the runs did not end", str(self._folder))
-            time.sleep(pause)
+            time.sleep(pause)  # what is measured ended by the database's clock, not when it is seen
             pause = min(0.5, pause * 1.3)
 
     def _list(self, params: Mapping[str, str]) -> dict[str, Any]:
@@ -215,7 +215,7 @@ class HeadwaySide:
                 pass
             if self._clock.monotonic() > deadline:
                 raise UnavailableError("not_ready", "the API did not start", str(self._folder))
-            time.sleep(0.05)
+            time.sleep(0.05)  # a process that starts tells nobody when it can be asked
 
 
 def _worker(slots: int) -> str:

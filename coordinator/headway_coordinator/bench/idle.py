@@ -48,7 +48,7 @@ class Idle:
 def measure(ours: HeadwaySide, statements: Statements, *, quick: bool) -> dict[str, Any]:
     """Return the document's `idle` and `active`."""
     _tell("idle: ")
-    time.sleep(5.0 if quick else _SETTLE_S)
+    time.sleep(5.0 if quick else _SETTLE_S)  # what a start leaves to be done is not idleness
     idle = _watch(ours.pids, statements, 5.0 if quick else _WATCH_S)
     _tell("measured; with open runs: ")
     runs = 20 if quick else _RUNS

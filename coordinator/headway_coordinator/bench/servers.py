@@ -240,4 +240,4 @@ def _await(ready: Callable[[], bool], what: str, log: Path) -> None:
         if time.monotonic() > deadline:
             tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
             raise UnavailableError("not_ready", f"{what} did not start: {tail}")
-        time.sleep(0.05)
+        time.sleep(0.05)  # a server that starts tells nobody when it can be asked

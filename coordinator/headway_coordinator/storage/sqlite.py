@@ -117,4 +117,5 @@ def _take_write_lock(connection: Connection) -> None:
             busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
             if not busy or time.monotonic() > deadline:
                 raise StorageUnavailable(f"no write lock on the database: {error}") from error
+            # SQLite tells nobody that its lock is free, and its own waiting grows to 100 ms.
             time.sleep(random.uniform(0.0005, 0.002))

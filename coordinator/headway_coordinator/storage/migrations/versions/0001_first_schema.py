@@ -51,7 +51,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("the first schema has nothing before it")
+    # `headway db` offers no way down, and this one would delete every run.
+    raise RuntimeError("below the first schema there is none: drop the database instead")
 
 
 def _run() -> None:
