@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import ssl
 from collections.abc import Iterable, Mapping
-from functools import cache, partial
+from functools import cache
 from queue import Empty
 from typing import Any
 
@@ -23,7 +23,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from headway.redis_polling import EagerChannel, EagerPoller
 from headway.refusals import Refusal, Refusals
 
 _log = structlog.get_logger("headway.redis")
@@ -73,7 +72,7 @@ def _are_texts(found: dict[str, Any], *names: str) -> bool:
     return all(isinstance(found.get(name), str) for name in names)
 
 
-class Guarded(EagerChannel):
+class Guarded(kombu_redis.Channel):  # type: ignore[misc]
     """A channel that drops what cannot be decoded, and goes on with the next element."""
 
     def _brpop_read(self, **options: Any) -> Any:
@@ -83,10 +82,6 @@ class Guarded(EagerChannel):
         return self._guarded(
             subscription, self.active_fanout_queues, super()._receive_one, subscription
         )
-
-    def take_element(self, element: bytes, queue: str) -> Any:
-        deliver = super().take_element
-        return self._guarded(self.client, (queue,), deliver, element, queue)
 
     def _guarded(
         self, client: Any, queues: Iterable[str], read: Any, *args: Any, **options: Any
@@ -130,22 +125,8 @@ class Dropping(kombu_redis.Transport):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.cycle = EagerPoller()
         self.refusals = Refusals()
         self.raised: Exception | None = None
-
-    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        before = set(loop.on_tick)
-        super().register_with_event_loop(connection, loop)
-        # kombu's own names every socket to the kernel anew at each turn of the loop.
-        loop.on_tick.difference_update(set(loop.on_tick) - before)
-        loop.on_tick.add(partial(self._turn, loop))
-
-    def _turn(self, loop: Any) -> None:
-        self.cycle.on_poll_start()
-        for fd in self.cycle.fds:
-            if fd not in loop.readers:
-                loop.add_reader(fd, self.on_readable, fd)
 
     def _deliver(self, message: Any, queue: str) -> None:
         wrong = flaw(message)

@@ -50,6 +50,9 @@ EXEMPT = {
     "coordinator/headway_coordinator/broker/inspecting.py": "publishes to nobody, to look at it",
     "coordinator/headway_coordinator/broker/senders.py": "what publisher.send goes through",
     "common/headway/rabbitmq.py": "what publisher.send and completions.publish go through",
+    "workers/headway_worker/broker/": "what steps.acknowledge goes through; what was given back to "
+    "nobody is rung again",
+    "workers/headway_worker/consumer.py": "hands to the threads of its own process",
     "workers/headway_worker/senders.py": "what completions.publish goes through",
     "workers/headway_worker/voice.py": "a worker's talk with itself; nothing rests on it",
     "workers/headway_worker/local.py": "lives and dies with its coordinator and their folder",
@@ -60,7 +63,7 @@ EFFECTS = {
     *ATOMIC,
     *("prompt", "prompt_line"),
     *("fdatasync", "fsync"),
-    *("ack", "ack_log_error", "reject_log_error", "requeue"),
+    *("ack", "basic_ack", "basic_reject", "ack_log_error", "reject_log_error", "requeue"),
     *("lpush", "rpush", "publish", "basic_publish", "apply_async", "send_task"),
 }
 # Ports whose implementations bear the points; to call them is no effect of one's own.

@@ -27,29 +27,45 @@ from tests.unit.worker.double import TOKEN, Double
 
 __all__ = ["mark"]
 
-# Runs inside the worker, whose thread learns by a file when the test wants the failure.
-FAILING = """
-import sys, threading, time
-from pathlib import Path
+# Runs inside the worker, whose thread learns by a file when the test wants the failure: of Celery's
+# loop, or of the listener while it takes messages. It happens once.
+CELERY = """
 from celery.worker.consumer import Consumer
 from headway_worker.celery_consumer import StepConsumer
-
-folder = Path({folder!r})
 
 def watch(self):
     while not (folder / "fail").exists():
         time.sleep(0.02)
-    def fail():
-        raise {failure}
     self.call_soon(fail)
 
 on_ready = StepConsumer.on_ready
 def ready(self):
     on_ready(self)
-    if not (folder / "fail").exists():
+    if not failed:
         threading.Thread(target=watch, args=(self,), daemon=True).start()
 
 StepConsumer.on_ready = ready
+"""
+LISTENER = """
+from headway_worker.broker.redis_source import RedisSource
+
+taking = RedisSource.take
+def take(self, room):
+    if (folder / "fail").exists() and not failed:
+        fail()
+    return taking(self, room)
+
+RedisSource.take = take
+"""
+FAILING = """
+import sys, threading, time
+from pathlib import Path
+
+folder, failed = Path({folder!r}), []
+def fail():
+    failed.append(True)
+    raise {failure}
+{where}
 from headway_worker.command import start
 sys.exit(start({{"slots": 2, "classes": ("small",)}}))
 """
@@ -112,6 +128,14 @@ ODD = [
 ]
 
 
+# What kombu gives a meaning that the worker's own reader does not know, or cannot read later.
+OTHERWISE = {
+    element: "not_json" if kind == "unreadable" else "not_a_message"
+    for element, kind in GARBAGE
+    if kind == "unreadable" or b"__type__" in element
+}
+
+
 def refused(port: int) -> Counter[str]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         text = answer.read().decode()
@@ -134,11 +158,12 @@ def test_garbage_is_counted_and_costs_nothing(
     worker = site.worker(HEADWAY_METRICS_LISTEN=f"127.0.0.1:{port}")
     site.run("a-1-1", "true")
     site.ended("a-1-1")
-    for element, _ in (*GARBAGE, *ODD):
+    garbage = [(element, OTHERWISE.get(element, kind)) for element, kind in GARBAGE]
+    for element, _ in (*garbage, *ODD):
         client.lpush(QUEUE, element, element)
     site.run("b-1-1", "true")
     assert site.ended("b-1-1").outcome is Outcome.SUCCEEDED
-    expected = Counter(2 * [kind for _, kind in (*GARBAGE, *ODD)])
+    expected = Counter(2 * [kind for _, kind in (*garbage, *ODD)])
     assert refused(port) == expected
     assert sorted(line["kind"] for line in logged(worker, "message_refused")) == sorted(expected)
     assert "Traceback" not in worker.output()
@@ -191,9 +216,10 @@ def test_a_message_that_runs_leaves_no_books_in_redis(
     site.ended("a-1-1")
 
 
-def failing_worker(site: Site, failure: str) -> Child:
+def failing_worker(site: Site, failure: str, where: str) -> Child:
+    program = FAILING.format(folder=str(site.folder), failure=failure, where=where)
     child = site.processes.start(
-        [sys.executable, "-c", FAILING.format(folder=str(site.folder), failure=failure)],
+        [sys.executable, "-c", program],
         env={
             **{k: v for k, v in os.environ.items() if not k.startswith("HEADWAY_")},
             "HEADWAY_BROKER_URL": site.url,
@@ -208,13 +234,16 @@ def failing_worker(site: Site, failure: str) -> Child:
     return child
 
 
-def test_a_defect_of_the_consumer_costs_no_step(site: Site, events: Events) -> None:
-    worker = failing_worker(site, "RuntimeError('a defect')")
+@pytest.mark.parametrize(
+    ("where", "notice"), [(CELERY, "consumer_broke"), (LISTENER, "listener_broke")]
+)
+def test_a_defect_costs_no_step(site: Site, events: Events, where: str, notice: str) -> None:
+    worker = failing_worker(site, "RuntimeError('a defect')", where)
     gate = site.folder / "gate"
     site.run("a-1-1", f"while [ ! -e {gate} ]; do sleep 0.02; done")
     site.double.wait(lambda: "a-1-1" in site.double.claims)
     (site.folder / "fail").touch()
-    worker.wait_for(lambda: logged(worker, "consumer_broke"), what="its notice")
+    worker.wait_for(lambda: logged(worker, notice), what="its notice")
     gate.touch()
     assert site.ended("a-1-1").outcome is Outcome.SUCCEEDED
     site.run("b-1-1", "true")
@@ -226,7 +255,7 @@ def test_a_defect_of_the_consumer_costs_no_step(site: Site, events: Events) -> N
 def test_a_consumer_that_gives_up_ends_the_steps_and_the_worker_with_1(
     site: Site, events: Events, mark: str
 ) -> None:
-    worker = failing_worker(site, "SystemExit(0)")
+    worker = failing_worker(site, "SystemExit(0)", CELERY)
     site.run("a-1-1", f"sleep {mark}")
     wait_until(lambda: sleepers(mark) == 1)
     (site.folder / "fail").touch()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from kombu import Queue
 
-from headway.broker_options import declaration
+from headway.broker_options import declaration, is_redis
 from headway.protocol.messages import Outcome
 from headway_worker.main import DEAF_STATUS
 from headway_worker.voice import BrokerVoice
@@ -25,31 +25,34 @@ from tests.servers.waiting import wait_until
 from tests.unit.worker.double import TOKEN, Double
 
 CUTS = 20 if os.environ.get("LONG") == "1" else 5
-# Stops to consume, as Celery did in many of its versions after a reconnect: the connection, the
-# loop and the heartbeats go on. Once: what connects anew is as it should be.
+# Stops to consume, as a client can after a reconnect: the connection, the thread and the heartbeats
+# go on. Once: what connects anew is as it should be.
 DEAF = """
-import sys, threading, time
+import sys
 from pathlib import Path
-from headway_worker.celery_consumer import StepConsumer
+from headway_worker.broker.{broker}_source import {source} as Source
 
 folder = Path({folder!r})
+taking, forgetful = Source.take, []
 
-def watch(self):
-    while not (folder / "deaf").exists():
-        time.sleep(0.02)
-    self.call_soon(lambda: {forgets})
+def take(self, room):
+    if (folder / "deaf").exists() and not forgetful:
+        forgetful.append(self)
+        {forgets}
+    return taking(self, room)
 
-on_ready = StepConsumer.on_ready
-def ready(self):
-    on_ready(self)
-    if (folder / "deaf").exists():
-        return
-    threading.Thread(target=watch, args=(self,), daemon=True).start()
-
-StepConsumer.on_ready = ready
+Source.take = take
 from headway_worker.command import start
 sys.exit(start({{"slots": 2, "classes": ("small",)}}))
 """
+ALL = {
+    "redis": "self._queues.clear(); self._probe = 'of-nobody'",
+    "rabbit": "[self._channel.basic_cancel(tag) for tag in list(self._channel.callbacks)]",
+}
+STEPS = {
+    "redis": "self._queues.clear()",
+    "rabbit": "[self._channel.basic_cancel(tag) for tag in self._tags]",
+}
 
 
 @pytest.fixture
@@ -88,14 +91,14 @@ def test_a_broker_that_is_cut_off_and_back_is_heard_again(site: Site, proxy: Fau
     assert worker.running
 
 
-ALL = "self.task_consumer.cancel()"
-STEPS = f"self.task_consumer.cancel_by_queue({QUEUE!r})"
-
-
-def deafened(site: Site, forgets: str = ALL) -> Child:
-    """Return a worker that does `forgets` once the file `deaf` is there."""
+def deafened(site: Site, forgets: Mapping[str, str]) -> Child:
+    """Return a worker whose listener does `forgets` once the file `deaf` is there."""
+    broker, source = ("redis", "RedisSource") if is_redis(site.url) else ("rabbit", "RabbitSource")
+    program = DEAF.format(
+        folder=str(site.folder), broker=broker, source=source, forgets=forgets[broker]
+    )
     child = site.processes.start(
-        [sys.executable, "-c", DEAF.format(folder=str(site.folder), forgets=forgets)],
+        [sys.executable, "-c", program],
         env={
             **{k: v for k, v in os.environ.items() if not k.startswith("HEADWAY_")},
             "HEADWAY_BROKER_URL": site.url,
@@ -115,7 +118,7 @@ def test_a_deaf_worker_finishes_its_step_and_ends_for_its_supervisor(
 ) -> None:
     events = Events(broker.url, double)
     try:
-        worker = deafened(site)
+        worker = deafened(site, ALL)
         gate = site.folder / "gate"
         site.run("a-1-1", f"while [ ! -e {gate} ]; do sleep 0.02; done")
         site.double.wait(lambda: "a-1-1" in site.double.claims)

@@ -6,12 +6,12 @@ It imports without team, token or database. The task does nothing by itself: `ma
 
 from __future__ import annotations
 
-from typing import Any
-
 from celery import Celery
 
 from headway.broker_options import celery_settings
+from headway.protocol.messages import Dispatch
 from headway.protocol.queues import TASK
+from headway_worker.broker.contract import Ring
 from headway_worker.intake import Intake
 from headway_worker.settings import BrokerSettings
 
@@ -20,28 +20,18 @@ app.conf.update(celery_settings(BrokerSettings().broker_url))
 app.conf.update(task_default_queue="headway.unused")
 
 
-@app.task(name=TASK, Strategy="headway_worker.app:strategy", ignore_result=True)  # type: ignore[untyped-decorator]
-def execute(dispatch: dict[str, Any]) -> None:
+@app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]
+def execute(dispatch: Dispatch, ring: Ring) -> None:
     """Run the dispatched attempt, if its claim is won."""
-    intake().run(dispatch)
-
-
-def strategy(task: Any, celery_app: Any, consumer: Any) -> Any:
-    """Return Celery's handler of deliveries, behind the intake's gate."""
-    return intake().gate(task, celery_app, consumer)
+    if _intake is None:
+        raise RuntimeError("start workers with `headway worker`, not with Celery's own command")
+    _intake.run(dispatch, ring)
 
 
 def serve(intake: Intake) -> None:
     """Give the task what it works with."""
     global _intake
     _intake = intake
-
-
-def intake() -> Intake:
-    """Return what `serve` was given."""
-    if _intake is None:
-        raise RuntimeError("start workers with `headway worker`, not with Celery's own command")
-    return _intake
 
 
 _intake: Intake | None = None

@@ -1,7 +1,9 @@
-"""Celery's consumer, with other manners: it drops what it cannot use, and goes on after a defect.
+"""Celery's consumer, without its consuming: it answers inspections, and goes on after a defect.
 
-Celery's own logs pages for each message that it cannot use, and takes an error that is not the
-broker's as the end of the worker.
+The steps' messages are taken by the listener, on a connection of its own. What Celery still does
+here is its remote control, by which Flower and `celery inspect` see the worker, its heartbeat
+events, and the pool of threads. Celery's own consumer takes an error that is not the broker's as
+the end of the worker.
 """
 
 from __future__ import annotations
@@ -13,10 +15,8 @@ from typing import Any, ClassVar
 import structlog
 from celery.worker.consumer import Consumer
 
-from headway.crash_points import crash_point
-from headway.protocol.queues import PROBE, TASK
 from headway.redis_transport import count_refusals
-from headway.refusals import Refusal, Refusals
+from headway.refusals import Refusals
 
 # Seconds between tries to connect; Celery's own would grow to 32.
 _RECONNECT = {"interval_start": 0.2, "interval_step": 0.4, "interval_max": 2}
@@ -24,39 +24,43 @@ _log = structlog.get_logger()
 
 
 class StepConsumer(Consumer):  # type: ignore[misc]
-    """Takes step messages and nothing else. Name it to Celery as `worker_consumer`."""
+    """Takes no messages. Name it to Celery as `worker_consumer`."""
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc]
-        """Celery's steps without its delayed delivery, which would declare 28 queues."""
+        """Celery's steps, without its delayed delivery, which would declare 28 queues."""
 
         default_steps: ClassVar = [
             step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step
         ]
 
+    refusals = Refusals()
+    on_start: Callable[[], None] = staticmethod(lambda: None)
     on_end: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        from headway_worker.app import intake
-
         super().__init__(*args, **options)
-        self._refusals: Refusals = intake().refusals
-        self._heard = intake().heard
         channel_errors: tuple[type[Exception], ...] = self.conninfo.channel_errors
         self._errors_of_the_broker = (*self.connection_errors, *channel_errors)
-        # Celery connects anew after these and ends after all others. A defect costs one message,
-        # which is sent again; it should not cost the worker's other steps.
+        # Celery connects anew after these and ends after all others. A defect here should not cost
+        # the worker's steps.
         self.channel_errors = (*channel_errors, Exception)
 
     def start(self) -> None:
-        """Consume, and call `on_end` when that ends, for whatever reason."""
+        """Call `on_start`, the pool being there; serve; call `on_end`, for whatever reason."""
         try:
+            self.on_start()
             super().start()
         finally:
             self.on_end()
 
+    def loop_args(self) -> tuple[Any, ...]:
+        """Return what Celery's loop works with: a consumer that only shows its queues."""
+        self.task_consumer.consume = _consume_nothing
+        return tuple(super().loop_args())
+
     def connect(self) -> Any:
         connection = super().connect()
-        count_refusals(connection, self._refusals)
+        count_refusals(connection, self.refusals)
         connection.info = partial(_told_of, connection.info)
         return connection
 
@@ -64,38 +68,6 @@ class StepConsumer(Consumer):  # type: ignore[misc]
         """Connect, trying again sooner than Celery would: a broker that is back finds us there."""
         conn.ensure_connection = partial(conn.ensure_connection, **_RECONNECT)
         return super().ensure_connected(conn)
-
-    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
-        """Return what takes each message: a step's, whole, or it is dropped here."""
-        receive = super().create_task_handler(*args, **options)
-
-        def take(message: Any) -> None:
-            message.ack_log_error = partial(_acknowledge, message)
-            name = message.headers.get("task") if isinstance(message.headers, dict) else None
-            if name == PROBE:
-                self._heard(str(message.headers.get("id")))
-                _acknowledge(message, _QUIET, self.connection_errors)
-            elif name is None:
-                self.on_unknown_message(None, message)
-            elif name != TASK:
-                self.on_unknown_task(None, message, name)
-            else:
-                receive(message)
-
-        return take
-
-    def on_decode_error(self, message: Any, exc: Exception) -> None:
-        self._drop(message, Refusal.UNREADABLE, f"its body cannot be read: {exc}")
-
-    def on_unknown_message(self, body: Any, message: Any) -> None:
-        self._drop(message, Refusal.UNKNOWN_TASK, "it names no task")
-
-    def on_unknown_task(self, body: Any, message: Any, exc: Any) -> None:
-        name = message.headers.get("task")
-        self._drop(message, Refusal.UNKNOWN_TASK, f"it is for the task {str(name)[:100]}")
-
-    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        self._drop(message, Refusal.UNREADABLE, f"Celery cannot run it: {exc}")
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         self._tell_defect(exc)
@@ -109,11 +81,8 @@ class StepConsumer(Consumer):  # type: ignore[misc]
         if not isinstance(error, self._errors_of_the_broker):
             _log.error("consumer_broke", error=repr(error)[:500], exc_info=error)
 
-    def _drop(self, message: Any, kind: Refusal, why: str) -> None:
-        info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
-        self._refusals.refuse(kind, why, str(info.get("routing_key", "")))
-        # Not acknowledged for lack of a connection, it comes again and is dropped again.
-        _acknowledge(message, _QUIET, self.connection_errors)
+
+def _consume_nothing() -> None: ...
 
 
 def _told_of(info: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -122,17 +91,3 @@ def _told_of(info: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     options = dict(told["transport_options"])
     options.pop("sentinel_kwargs", None)
     return {**told, "transport_options": options}
-
-
-@crash_point("steps.acknowledge")
-def _acknowledge(message: Any, *given: Any) -> None:
-    """Acknowledge a step's message: its completion is on disk, or there is none to come."""
-    vars(message).pop("ack_log_error", None)  # this function, from here on of no more use
-    message.ack_log_error(*given)
-
-
-class _Quiet:
-    def critical(self, *_args: object, **_kwargs: object) -> None: ...
-
-
-_QUIET = _Quiet()

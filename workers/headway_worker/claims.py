@@ -21,7 +21,7 @@ from headway_worker.identity import Identity
 _MOST = 500
 # With several slots taken more claims are near, and one request costs the same for ten.
 FEW = 3
-_GATHER_SECONDS = 0.002
+_GATHER_SECONDS = 0.001
 # A won claim is worth another request, also when patience has an end.
 _TRIES_OF_WON = 3
 _log = structlog.get_logger()

@@ -1,4 +1,4 @@
-"""The Celery worker inside this process: consumes the step queues with a pool of threads."""
+"""The Celery worker inside this process, and beside it the listener that feeds its pool."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from typing import Any
 
 import structlog
 
-from headway.broker_options import celery_settings, declaration
+from headway.broker_options import celery_settings, declaration, is_redis
+from headway.clock import Clock
+from headway.protocol.envelope import task_id
+from headway.protocol.messages import Dispatch
 from headway_worker import app as celery_app
+from headway_worker.broker.contract import Ring, Source
+from headway_worker.broker.listener import Listener
 from headway_worker.intake import Intake
 
 # What Flower and `celery inspect` ask. Everything else of Celery's remote control could stop or
@@ -37,12 +42,15 @@ class Consumer:
         name: str,
         slots: int,
         intake: Intake,
+        clock: Clock,
     ) -> None:
         from kombu import Queue
 
         celery_app.serve(intake)
         self._intake = intake
-        self._queues = queues
+        self._name = name
+        self._clock = clock
+        self._active: dict[str, dict[str, Any]] = {}
         self._returned = threading.Event()
         self._told_to_end = False
         app = celery_app.app
@@ -52,7 +60,6 @@ class Consumer:
             worker_concurrency=slots,
             worker_consumer="headway_worker.celery_consumer:StepConsumer",
         )
-        keep_inspect_commands()
         self._controller: Any = app.WorkController(
             app=app,
             hostname=name,
@@ -63,6 +70,12 @@ class Consumer:
             without_mingle=True,
             heartbeat_interval=10,
         )
+        self._listener = Listener(
+            lambda: _source(broker_url, queues, probe, slots, intake, clock), intake
+        )
+        intake.submit = self._submit
+        intake.slot_freed = self._listener.wake
+        keep_inspect_commands(active=lambda *_, **__: [*self._active.values()])
 
     def run(self, gave_up: Callable[[], None]) -> None:
         """Consume until `end`; calls `gave_up` when Celery stops without having been told to.
@@ -75,7 +88,9 @@ class Consumer:
             if not self._told_to_end:
                 gave_up()
 
-        self._controller.consumer.on_end = stopped
+        consumer = self._controller.consumer
+        consumer.refusals = self._intake.refusals
+        consumer.on_start, consumer.on_end = self._listener.start, stopped
         try:
             self._controller.start()
         finally:
@@ -85,26 +100,18 @@ class Consumer:
     def pause(self) -> None:
         """Take no further messages; what still arrives goes back to its queue."""
         self._intake.is_draining = True
-        consumer = getattr(self._controller, "consumer", None)
-        if consumer is None:
-            return
-        for queue in self._queues:
-            try:
-                consumer.call_soon(consumer.cancel_task_queue, queue)
-            except AttributeError:
-                return  # not connected: nothing arrives
+        self._listener.wake()
 
     def reconnect(self) -> None:
-        """Let Celery connect anew, as if the broker had cut its connection; steps go on."""
-        hub = getattr(self._controller, "hub", None)
-        if hub is not None:
-            hub.call_soon(_cut)
+        """Let the listener connect anew; steps go on."""
+        self._listener.reconnect()
 
     def end(self, status: int) -> None:
         """Make `run` return; end the process if it does not, as all that matters is on disk."""
         from celery.worker import state
 
         self._told_to_end = True
+        self._listener.end()
         state.should_stop = status
         hub = getattr(self._controller, "hub", None)
         if hub is not None:
@@ -113,15 +120,56 @@ class Consumer:
             _log.error("consumer_did_not_end")
             os._exit(status)
 
+    def _submit(self, dispatch: Dispatch, ring: Ring) -> None:
+        """Let a thread of Celery's pool perform the task, and who inspects see it meanwhile."""
+        id = task_id(dispatch)
+        self._active[id] = {
+            "id": id,
+            "name": celery_app.execute.name,
+            "args": [dispatch.attempt],
+            "kwargs": {},
+            "hostname": self._name,
+            "time_start": self._clock.now().timestamp(),
+            "acknowledged": False,
+            "delivery_info": {"exchange": "", "routing_key": ring.queue},
+            "worker_pid": os.getpid(),
+        }
+        try:
+            self._controller.pool.apply_async(
+                self._perform, (id, dispatch, ring), callback=_take_no_result
+            )
+        except BaseException:
+            self._active.pop(id, None)
+            raise
 
-def _cut() -> None:
-    raise ConnectionResetError("its queues are not heard any more")
+    def _perform(self, id: str, dispatch: Dispatch, ring: Ring) -> None:
+        try:
+            celery_app.execute.run(dispatch, ring)
+        finally:
+            self._active.pop(id, None)
 
 
-def keep_inspect_commands() -> None:
-    """Remove every remote control command that is not an inspection."""
+def _source(
+    broker_url: str, queues: list[str], probe: str, slots: int, intake: Intake, clock: Clock
+) -> Source:
+    if is_redis(broker_url):
+        from headway_worker.broker.redis_source import RedisSource
+
+        return RedisSource(broker_url, queues, probe, intake.refusals)
+    from headway_worker.broker.rabbit_source import RabbitSource
+
+    return RabbitSource(broker_url, queues, probe, slots=slots, clock=clock)
+
+
+def _take_no_result(_result: None) -> None: ...
+
+
+def keep_inspect_commands(**ours: Callable[..., Any]) -> None:
+    """Remove every remote control command that is not an inspection; replace some by `ours`."""
     from celery.worker.control import Panel
 
     for name in [name for name in Panel.data if name not in INSPECT_COMMANDS]:
         if not name.startswith("dump_"):
             del Panel.data[name]
+    for name, command in ours.items():
+        Panel.data[name] = Panel.data[f"dump_{name}"] = command

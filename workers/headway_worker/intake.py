@@ -1,4 +1,4 @@
-"""The door between Celery and attempts: what a delivered message must be to get a slot."""
+"""The door between the broker and attempts: what a delivered message must be to get a slot."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 import structlog
 
-from headway.protocol.envelope import task_arguments, task_headers, task_id
+from headway.crash_points import crash_point
 from headway.protocol.messages import DISPATCH_LIMIT_BYTES, Dispatch, MessageError, parse
+from headway.protocol.queues import PROBE, TASK
 from headway.refusals import Refusal, Refusals, in_words
-from headway_worker.overflow import Kept, Overflow
+from headway_worker.broker.contract import Ring
 from headway_worker.roster import Entry, Roster
 
 # Celery wraps the dispatch into [args, kwargs, embedded].
@@ -20,96 +21,87 @@ _log = structlog.get_logger()
 
 
 class Intake:
-    """Admits messages in Celery's own thread, runs them in its pool's."""
+    """Admits messages in the listener's thread, runs them in those of Celery's pool."""
 
     def __init__(
         self,
         roster: Roster,
         handle: Callable[[Dispatch], None],
         *,
-        queues: list[str],
         refusals: Refusals,
         heard: Callable[[str], None] = lambda probe: None,
     ) -> None:
         """`heard` is told of each probe by which the worker hears itself."""
         self._roster = roster
         self._handle = handle
-        self.heard = heard
+        self._heard = heard
         self.refusals = refusals
         self.is_draining = False
-        self._overflow = Overflow(queues, lambda: self.is_draining)
+        self.submit: Callable[[Dispatch, Ring], object] = self.run
+        self.slot_freed: Callable[[], None] = lambda: None
 
-    def gate(self, task: Any, celery_app: Any, consumer: Any) -> Callable[..., None]:
-        """Return a message handler that runs nothing that would have to wait in the pool.
+    def room(self) -> int:
+        return self._roster.free()
+
+    def take(self, ring: Ring) -> None:
+        """Refuse the message, or let its step run."""
+        name = ring.headers.get("task") if isinstance(ring.headers, dict) else None
+        if name == PROBE:
+            self._heard(str(ring.headers.get("id")))
+        elif name is None:
+            self._refuse(ring, Refusal.UNKNOWN_TASK, "it names no task")
+        elif name != TASK:
+            why = f"it is for the task {str(name)[:100]}"
+            self._refuse(ring, Refusal.UNKNOWN_TASK, why)
+        elif self.is_draining:
+            ring.give_back()
+        else:
+            self._admit(ring)
+
+    def run(self, dispatch: Dispatch, ring: Ring) -> None:
+        """Handle an admitted dispatch and free its slot."""
+        try:
+            self._handle(dispatch)
+        except Exception:  # the edge of the pool: one message must not end the worker
+            _log.exception("dispatch_broke", attempt=dispatch.attempt)
+        finally:
+            _acknowledge(ring)
+            self._roster.leave(dispatch.attempt)
+            self.slot_freed()
+
+    def _admit(self, ring: Ring) -> None:
+        """Run the step unless it runs here already.
 
         After a reconnect the broker may deliver again what runs here, or more than there are
         slots: behind a step of hours it would wait unseen, while elsewhere a slot is free.
         """
-        from celery.worker.strategy import default
-
-        handle = default(task, celery_app, consumer)
-        errors = consumer.connection_errors
-
-        def receive(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any) -> None:
-            try:
-                dispatch = _dispatch(message.body)
-            except MessageError as error:
-                self.refusals.refuse(Refusal.MALFORMED, in_words(error))
-                ack(_SILENT, errors)
-                return
-
-            def admit() -> bool:
-                """Run it, or drop it if it runs here already; False: no slot is free."""
-                match self._roster.enter(dispatch.attempt):
-                    case Entry.FULL:
-                        return False
-                    case Entry.DOUBLED:
-                        why = f"the attempt {dispatch.attempt} is being performed here"
-                        self.refusals.refuse(Refusal.REPEATED, why)
-                        ack(_SILENT, errors)
-                    case Entry.ENTERED:
-                        run()
-                return True
-
-            def run() -> None:
-                _write_anew(message, dispatch)
-                task.__trace__ = self._trace  # Celery sets its own after it asked for this gate
+        try:
+            dispatch = _dispatch(ring.body)
+        except MessageError as error:
+            self._refuse(ring, Refusal.MALFORMED, in_words(error))
+            return
+        match self._roster.enter(dispatch.attempt):
+            case Entry.FULL:
+                ring.give_back()
+            case Entry.DOUBLED:
+                why = f"the attempt {dispatch.attempt} is being performed here"
+                self._refuse(ring, Refusal.REPEATED, why)
+            case Entry.ENTERED:
                 try:
-                    handle(message, None, ack, reject, callbacks)
+                    self.submit(dispatch, ring)
                 except BaseException:
                     self._roster.leave(dispatch.attempt)
                     raise
 
-            def give_back() -> None:
-                reject(_SILENT, errors, True)
+    def _refuse(self, ring: Ring, kind: Refusal, why: str) -> None:
+        self.refusals.refuse(kind, why, ring.queue)
+        ring.done()
 
-            if self.is_draining:
-                give_back()
-            elif not admit():
-                self._overflow.keep(consumer, Kept(admit, give_back))
 
-        return receive
-
-    def _trace(self, _id: str, args: Any, _kwargs: Any, _request: Any) -> Any:
-        """Run the task as Celery's own tracer would, without what no step needs.
-
-        Signals, results, retries and the request's context cost a short step more than all else.
-        """
-        from celery.app.trace import trace_ok_t
-
-        self.run(args[0])
-        return trace_ok_t(None, None, 0.0, "None")
-
-    def run(self, dispatch: dict[str, Any]) -> None:
-        """Handle an admitted dispatch and free its slot."""
-        parsed = Dispatch.model_validate(dispatch)
-        try:
-            self._handle(parsed)
-        except Exception:  # the edge of the pool: one message must not end the worker
-            _log.exception("dispatch_broke", attempt=parsed.attempt)
-        finally:
-            self._roster.leave(parsed.attempt)
-            self._overflow.slot_freed()
+@crash_point("steps.acknowledge")
+def _acknowledge(ring: Ring) -> None:
+    """Acknowledge a step's message: its completion is on disk, or there is none to come."""
+    ring.done()
 
 
 def _dispatch(body: Any) -> Dispatch:
@@ -125,27 +117,3 @@ def _dispatch(body: Any) -> Dispatch:
     except orjson.JSONDecodeError as error:
         raise MessageError(f"not a Dispatch: it is no JSON ({error})") from error
     raise MessageError("not a Dispatch: it is not an object in the place of Celery's one argument")
-
-
-def _write_anew(message: Any, dispatch: Dispatch) -> None:
-    """Leave nothing in the message but its dispatch.
-
-    Celery heeds much that could have been sent along: a time to begin, an expiry, another content
-    type. Each would keep the slot without running the step.
-    """
-    # As values and without a content type, Celery does not decode it a second and a third time.
-    message.body = message._decoded_cache = task_arguments(dispatch)
-    message.content_type = message.content_encoding = None
-    message.headers = task_headers(dispatch)
-    message.properties = {"correlation_id": task_id(dispatch)}
-
-
-class _Silent:
-    """Takes what Celery would log about a broken connection, which it also handles itself."""
-
-    def critical(self, *_args: object, **_kwargs: object) -> None: ...
-
-    debug = error = warning = critical
-
-
-_SILENT = _Silent()

@@ -231,7 +231,6 @@ class Worker:
         self._intake = Intake(
             self._roster,
             Attempts(self._ports(lease)).handle,
-            queues=queues,
             refusals=self._refusals,
             heard=self._hearing.heard,
         )
@@ -242,6 +241,7 @@ class Worker:
             name=f"{identity.worker}@{identity.hostname}",
             slots=settings.slots,
             intake=self._intake,
+            clock=clock,
         )
 
     def _ports(self, lease: float) -> Ports:

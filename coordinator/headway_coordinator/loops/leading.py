@@ -26,7 +26,7 @@ _IDLE_SWEEP_S = 30.0
 # With many attempts in flight more completions are under way: a transaction costs the same for
 # ten as for one. A chain, one step after the other, never waits.
 _FEW = 3
-_GATHER_S = 0.005
+_GATHER_S = 0.002
 
 
 class EventSource(Protocol):

@@ -1,0 +1,1 @@
+"""How a worker takes the messages of its queues: one connection, one thread, for either broker."""
