@@ -18,10 +18,8 @@ def unportable(value: Any) -> str | None:
         match item:
             case str() if odd := _NO_TEXT.search(item):
                 return f"the character U+{ord(odd.group()):04X} is not allowed"
-            case int() if not -(2**63) <= item < 2**63:
-                return "a number in it does not fit 64 bits"
-            case float() if not math.isfinite(item):
-                return "a number in it is not finite"
+            case int() | float() if (why := _unheld(item)) is not None:
+                return why
             case dict() | list() if level > DEEPEST:
                 return f"it is nested deeper than {DEEPEST} levels"
             case dict():
@@ -29,6 +27,43 @@ def unportable(value: Any) -> str | None:
             case list():
                 waiting.extend((part, level + 1) for part in item)
     return None
+
+
+def unheld_number(value: Any) -> str | None:
+    """Return why a number in a JSON value cannot be held everywhere, or None if all can."""
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case int() | float() as number if (why := _unheld(number)) is not None:
+                return why
+            case dict() as item:
+                waiting.extend(item.values())
+            case list() | tuple() as item:
+                waiting.extend(item)
+    return None
+
+
+def with_held_numbers(value: Any) -> Any:
+    """Return the JSON value with the nearest double for integers that do not fit 64 bits, and null
+    for numbers that are not finite. Recursive: for what was parsed within the limits of depth."""
+    match value:
+        case int() | float() if _unheld(value) is not None:
+            try:
+                nearest = float(value)
+            except OverflowError:
+                return None
+            return nearest if math.isfinite(nearest) else None
+        case dict():
+            return {name: with_held_numbers(item) for name, item in value.items()}
+        case list():
+            return [with_held_numbers(item) for item in value]
+    return value
+
+
+def _unheld(number: float) -> str | None:
+    if isinstance(number, int):
+        return None if -(2**63) <= number < 2**63 else "a number in it does not fit 64 bits"
+    return None if math.isfinite(number) else "a number in it is not finite"
 
 
 def is_deep(value: Any) -> bool:

@@ -15,6 +15,7 @@ _TOLD = {
     "died": "",
     "dispatched_again": "count",
     "duty_failed": "error",
+    "events_refused": "run reason count",
     "fenced": "reason",
     "leadership_gained": "epoch",
     "leadership_lost": "reason",

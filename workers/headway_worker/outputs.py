@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headway.portable import DEEPEST, is_deep
+from headway.portable import DEEPEST, is_deep, unheld_number
 from headway.protocol.messages import OUTPUTS_LIMIT_BYTES
 from headway.spec.params import coerce
 from headway_worker.regular import open_regular
@@ -75,6 +75,8 @@ def ensure_size(outputs: Mapping[str, Any]) -> None:
     """Raise OutputError (`outputs_too_large`, `bad_output`) for what cannot be reported."""
     if is_deep(outputs):
         raise OutputError("bad_output", f"the outputs are nested deeper than {DEEPEST} levels")
+    if (number := unheld_number(outputs)) is not None:
+        raise OutputError("bad_output", f"the outputs cannot be kept: {number}")
     try:
         size = len(json.dumps(outputs, ensure_ascii=False, allow_nan=False).encode())
     except (ValueError, TypeError) as error:

@@ -6,6 +6,7 @@ wrong types and over-long strings are refused: a team's worker is hostile to the
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -20,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import to_json
 
+from headway.portable import unheld_number, with_held_numbers
 from headway.protocol.bounds import is_flooded, values_in
 
 VERSION = 1
@@ -36,6 +38,8 @@ Short = Annotated[str, StringConstraints(max_length=200)]
 Text = Annotated[str, StringConstraints(max_length=8192)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
+# What a database's column holds, and every reader of JSON.
+Whole32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 One = Annotated[int, Field(ge=1, le=1)]  # as a Literal it would take 1.0 and true as well
 
 
@@ -246,6 +250,22 @@ def _of_size(outputs: dict[str, Any]) -> dict[str, Any]:
     return outputs
 
 
+def _held(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Workers fail a step for such numbers. Of one that does not, the end of the step counts."""
+    return with_held_numbers(outputs) if unheld_number(outputs) is not None else outputs
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """PostgreSQL knows no offsets of 16 hours and more; none is needed here."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
 class Completion(Message):
     """How an attempt ended. Sent sealed (see `Sealed`), at least once."""
 
@@ -261,12 +281,12 @@ class Completion(Message):
     seq: Count
     outcome: Outcome
     reason: Short | None = None
-    exit_code: int | None = None
+    exit_code: Whole32 | None = None
     error: StepError | None = None
-    outputs: Annotated[dict[str, Any], AfterValidator(_of_size)] = {}
+    outputs: Annotated[dict[str, Any], AfterValidator(_of_size), AfterValidator(_held)] = {}
     artifacts: Annotated[list[ArtifactRef], Field(max_length=1000), FailFast()] = []
-    started_at: AwareDatetime
-    finished_at: AwareDatetime
+    started_at: Moment
+    finished_at: Moment
     log_bytes: Count = 0
 
 

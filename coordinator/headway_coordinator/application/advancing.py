@@ -51,6 +51,7 @@ class _Input:
     entries: Sequence[InboxEntry]
     conditions: frozenset[tuple[str, str]]
     only: str | None = None
+    refused: str = ""  # why none of the entries is heeded, if they are not
 
     def of(self, run: str) -> _Input:
         return _Input(
@@ -167,6 +168,11 @@ class Advancer:
                 raise
             except Exception as error:  # the run is set aside with it
                 problem = _reason(error)
+        if run in self._memory.quarantined:
+            # Set aside already: what cannot be written is what it was sent. It would come again
+            # with every look at the inbox.
+            log.error("events_refused", run=run, reason=problem, count=len(given.entries))
+            return self._try(lease, _Input([], given.entries, frozenset(), run, refused=problem))
         log.error("run_poisoned", run=run, reason=problem)
         poison = Incoming(run, Poison(problem))
         return self._try(lease, _Input([poison], [], frozenset(), run))
@@ -208,7 +214,10 @@ class Advancer:
             else:
                 batch.take(event)
         for entry in given.entries:
-            self._take_entry(batch, entry)
+            if given.refused:
+                batch.inbox.append((entry.id, f"refused: {given.refused[:200]}"))
+            else:
+                self._take_entry(batch, entry)
         for run, step in self._due(batch.now, given.only):
             batch.take(Incoming(run, Due(step or None)))
         self._resolve(batch, given.conditions)
@@ -274,11 +283,13 @@ class Advancer:
         self._resolve(batch)
 
     def _line(self, batch: Batch, only: str | None) -> Backlog:
-        """Return the line of waiting steps, the batch's own included."""
+        """Return the line of waiting steps, the batch's own included; of `only` alone."""
+        # Also when a run is advanced alone: there may be no room for its steps now, and nobody
+        # would put them into the line later. If this is not written, they are found stale there.
+        for touched in batch.touched.values():
+            for step in touched.moved_to(StepStatus.READY):
+                line_up(self._memory.backlog, touched.state, step)
         if only is None:
-            for touched in batch.touched.values():
-                for step in touched.moved_to(StepStatus.READY):
-                    line_up(self._memory.backlog, touched.state, step)
             return self._memory.backlog
         alone = Backlog()
         touched_run = batch.touch(only)

@@ -89,3 +89,35 @@ def test_outputs_have_a_limit_in_bytes_of_compact_json() -> None:
     read(Completion, COMPLETION, outputs={"a": "é" * (room // 2)})
     with pytest.raises(MessageError, match="outputs take more than"):
         read(Completion, COMPLETION, outputs={"a": "é" * (room // 2 + 1)})
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("2026-01-01T00:00:00+23:59", "2025-12-31T00:01:00+00:00"),
+        ("0001-01-02T00:00:00-23:59", "0001-01-02T23:59:00+00:00"),
+    ],
+)
+def test_times_of_odd_offsets_become_utc(given: str, taken: str) -> None:
+    """PostgreSQL refuses offsets of 16 hours and more: their report could never be written."""
+    assert read(Completion, COMPLETION, started_at=given).started_at.isoformat() == taken
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"started_at": "0001-01-01T00:00:00+23:59"},
+        {"finished_at": "9999-12-31T23:59:59-23:59"},
+        {"exit_code": 2**31},
+        {"exit_code": -(2**31) - 1},
+    ],
+)
+def test_what_no_column_holds_is_refused(changed: dict[str, Any]) -> None:
+    with pytest.raises(MessageError):
+        read(Completion, COMPLETION, **changed)
+
+
+def test_numbers_that_no_reader_holds_become_the_nearest_that_some_do() -> None:
+    text = json.dumps({**COMPLETION, "outputs": {"l": ["@@", 1, {"n": "##"}]}})
+    text = text.replace('"@@"', "1" + "0" * 400).replace('"##"', str(2**64))
+    assert parse(Completion, text).outputs == {"l": [None, 1, {"n": float(2**64)}]}

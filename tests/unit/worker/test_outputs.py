@@ -108,10 +108,17 @@ def test_outputs_over_the_limit_are_refused_and_those_at_it_are_not() -> None:
     assert refused.value.code == "outputs_too_large"
 
 
-def test_what_json_cannot_hold_is_refused() -> None:
+@pytest.mark.parametrize(
+    "value", [float("nan"), 2**63, [-(2**63) - 1], {"n": [10**400]}, float("inf"), {1, 2}]
+)
+def test_what_not_every_reader_holds_is_refused(value: Any) -> None:
     with pytest.raises(OutputError) as refused:
-        ensure_size({"a": float("nan")})
+        ensure_size({"a": value})
     assert refused.value.code == "bad_output"
+
+
+def test_the_largest_numbers_are_taken() -> None:
+    ensure_size({"a": [2**63 - 1, -(2**63), 1.7e308]})
 
 
 def test_only_a_line_feed_ends_a_line(tmp_path: Path) -> None:
