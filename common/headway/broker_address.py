@@ -17,6 +17,7 @@ from headway.errors import DefinitionError
 
 _NAMES = {"valkey": "redis", "valkeys": "rediss"}
 _READ_HERE = ("redis", "rediss", "sentinel")
+_KOMBUS_OWN = ("amqp", "amqps", "pyamqp", "redis+socket")
 _BEFORE_ANOTHER = re.compile(r";(?=[a-z][a-z+]*://)")
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_path")
 _TLS = (*_FILES, "ssl_cert_reqs", "ssl_check_hostname")
@@ -48,8 +49,11 @@ def parse(broker_url: str) -> BrokerAddress:
     if len(schemes) != 1:
         raise _wrong("its addresses are of several kinds", "name one kind of broker")
     (scheme,) = schemes
-    if scheme not in _READ_HERE:
+    if scheme in _KOMBUS_OWN:
         return BrokerAddress(scheme, broker_url)
+    if scheme not in _READ_HERE:
+        hint = "it is redis://…, rediss://…, valkey://…, sentinel://…, amqp://… or amqps://…"
+        raise _wrong("it is of no broker that Headway knows", hint)
     said = {name: value for part in parts for name, value in parse_qsl(part.query)}
     _demand_known(scheme, said)
     if scheme == "sentinel":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -43,7 +44,8 @@ def connection(settings: ClientSettings) -> tuple[tuple[str, ...], str | None]:
     said: its token never goes to another address, and no other token goes to its address.
 
     Raises:
-        DefinitionError: the file that HEADWAY_TOKEN_FILE names cannot be read, or is empty.
+        DefinitionError: the file that HEADWAY_TOKEN_FILE names cannot be read, or is empty; or
+            HEADWAY_API_URL is no address.
     """
     token = settings.token.get_secret_value() if settings.token else None
     if token is None and settings.token_file is not None:
@@ -77,7 +79,31 @@ def _no_token(message: str) -> DefinitionError:
 
 def _addresses(text: str) -> tuple[str, ...]:
     found = (part.strip().rstrip("/") for part in text.split(","))
-    return tuple(part for part in found if part) or (DEFAULT_API_URL,)
+    try:
+        return tuple(checked_url(part) for part in found if part) or (DEFAULT_API_URL,)
+    except ValueError as error:
+        raise DefinitionError(
+            f"HEADWAY_API_URL: {error}", code="invalid_settings", hint=f"such as {DEFAULT_API_URL}"
+        ) from error
+
+
+def checked_url(text: str) -> str:
+    """Return an address of the API as it is. Raises ValueError if it is none."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"`{without_password(text)[:200]}` is no http:// or https:// address")
+    if parts.port is not None and not parts.port:  # raises ValueError, too
+        raise ValueError("its port is 0")
+    return text
+
+
+def without_password(url: str) -> str:
+    """Return the URL with its password starred out."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user = f"{parts.username or ''}:***@"
+    return urlunsplit(parts._replace(netloc=user + parts.netloc.rpartition("@")[2]))
 
 
 def _left_by_up(file: Path) -> tuple[str | None, str | None]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headway.errors import DefinitionError, UnavailableError
+from headway.listening import host_and_port
 from headway.outgoing.addresses import LOOPBACK
 from headway_coordinator.supervision import Child
 
@@ -158,12 +159,12 @@ def write_credentials(stack: Stack, token: str) -> Path:
     return path
 
 
-def answers(host_and_port: str) -> bool:
+def answers(address: str) -> bool:
     """Say whether something accepts connections there."""
-    host, _, port = host_and_port.rpartition(":")
+    host, port = host_and_port(address)
     with closing(socket.socket()) as probe:
         probe.settimeout(0.5)
-        return probe.connect_ex((host or "127.0.0.1", int(port))) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 def _server_binary() -> str:
@@ -192,11 +193,10 @@ def _runs(binary: str) -> bool:
 
 
 def _require_free(listen: str) -> None:
-    host, _, port = listen.rpartition(":")
     with closing(socket.socket()) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host or "127.0.0.1", int(port)))
+            probe.bind(host_and_port(listen))
         except (OSError, ValueError, OverflowError) as error:
             raise UnavailableError(
                 "address_in_use",

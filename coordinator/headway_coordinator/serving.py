@@ -14,6 +14,7 @@ import uvicorn
 from headway.clock import SystemClock
 from headway.errors import UnavailableError
 from headway.garbage import spare_what_stays
+from headway.listening import host_and_port
 from headway_coordinator.api.app import App, create_app
 from headway_coordinator.api.wire import GatheringProtocol
 from headway_coordinator.application.services import Services
@@ -56,11 +57,11 @@ class QuietServer(uvicorn.Server):
 
 def server_config(app: App, listen: str) -> uvicorn.Config:
     """Return how the app is served on `host:port`."""
-    host, _, port = listen.rpartition(":")
+    host, port = host_and_port(listen)
     return uvicorn.Config(
         app,
-        host=host or "127.0.0.1",
-        port=int(port),
+        host=host,
+        port=port,
         http=GatheringProtocol,
         log_config=None,
         access_log=False,

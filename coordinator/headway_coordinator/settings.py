@@ -7,7 +7,7 @@ import os
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -17,6 +17,7 @@ from headway.broker_address import check, redacted
 from headway.crash_points import CrashAt
 from headway.errors import DefinitionError
 from headway.expressions.durations import parse_duration
+from headway.listening import checked, host_and_port
 
 _KEY_BYTES = 16
 
@@ -72,7 +73,9 @@ class CoordinatorSettings(BaseSettings):
     expression_budget: timedelta = Field(
         timedelta(milliseconds=500), description="How much processor time one expression may take."
     )
-    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error."
+    )
     metrics_file: Path | None = Field(
         None, description="Where to write the metrics address that was taken, for port 0."
     )
@@ -98,6 +101,23 @@ class CoordinatorSettings(BaseSettings):
             return timedelta(seconds=float(value))
         except ValueError:
             return parse_duration(value)
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("listen", "metrics_listen", "api_metrics_listen")
+    @classmethod
+    def _can_be_listened_on(cls, value: str) -> str:
+        return checked(value)
+
+    @field_validator("worker_lease", "heartbeat", "claim_deadline", "expression_budget")
+    @classmethod
+    def _is_some_time(cls, value: timedelta) -> timedelta:
+        if value <= timedelta():
+            raise ValueError("it must be more than 0")
+        return value
 
     @field_validator("broker_url")
     @classmethod
@@ -142,8 +162,10 @@ class CoordinatorSettings(BaseSettings):
         """Return the address at which the engine finds an API to watch."""
         if self.api_url:
             return self.api_url.split(",")[0].strip()
-        host, _, port = self.listen.rpartition(":")
-        return f"http://{'127.0.0.1' if host in ('', '0.0.0.0', '[::]') else host}:{port}"
+        host, port = host_and_port(self.listen)
+        if host in ("0.0.0.0", "::"):
+            host = "127.0.0.1"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def redacted(self) -> dict[str, Any]:
         """Return the settings for a log line: no password, and of the key only a short digest."""

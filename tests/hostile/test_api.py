@@ -338,3 +338,4 @@ def test_a_file_s_path_leads_nowhere_else(alone: House, path: str) -> None:
     house.running(SALES.replace("pipeline: sales", "pipeline: paths"))
     answer = house.upload(house.won("extract"), path, b"content")
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_path")
+    assert "artifact '" in answer.json()["detail"]

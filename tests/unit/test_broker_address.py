@@ -113,6 +113,7 @@ def test_sentinels_may_be_written_in_several_ways(
         ("rediss://:hush@h/0?ssl_cert_reqs=hush", "ssl_cert_reqs is not known", "required"),
         ("rediss://:hush@h/0?ssl_check_hostname=hush", "ssl_check_hostname is not", "true or"),
         ("redis://:hush@h;amqp://i", "several kinds", "one kind"),
+        ("http://:hush@h", "no broker that Headway knows", "redis://"),
         ("hush", "it has no scheme", "redis://"),
         ("", "it has no scheme", "redis://"),
     ],

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from headway.listening import host_and_port
 from headway_worker.settings import FlowerSettings, loaded
 
 _KEPT_TASKS = 5000
@@ -33,9 +34,9 @@ def replace_with_flower(given: Mapping[str, Any], environment: Mapping[str, str]
 
 def arguments(settings: FlowerSettings) -> list[str]:
     """Return the command line; it holds no secret, since everybody on the machine can read it."""
-    host, _, port = settings.flower_listen.rpartition(":")
+    host, port = host_and_port(settings.flower_listen)
     options = {
-        "address": host or "127.0.0.1",
+        "address": host,
         "port": port,
         "read_only": True,
         "enable_events": False,

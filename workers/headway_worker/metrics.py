@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from headway.errors import UnavailableError
+from headway.listening import host_and_port
 
 # A figure by its name; where there are several, each by its reason.
 Figures = Mapping[str, float | Mapping[str, int]]
@@ -24,10 +25,9 @@ class MetricsServer:
     """Answers `/metrics` until it is closed."""
 
     def __init__(self, listen: str, figures: Callable[[], Figures]) -> None:
-        host, _, port = listen.rpartition(":")
         handler = type("Handler", (_Handler,), {"figures": staticmethod(figures)})
         try:
-            self._server = ThreadingHTTPServer((host or "127.0.0.1", int(port)), handler)
+            self._server = ThreadingHTTPServer(host_and_port(listen), handler)
         except (OSError, ValueError) as error:
             raise UnavailableError(
                 "metrics_listen",

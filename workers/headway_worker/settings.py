@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -16,9 +15,10 @@ from headway.broker_address import check, redacted
 from headway.crash_points import CrashAt
 from headway.errors import DefinitionError
 from headway.expressions.durations import parse_duration
+from headway.listening import checked
 from headway.outgoing.addresses import LOOPBACK, Allowed
 from headway.protocol.queues import step_queue
-from headway.settings import token_in
+from headway.settings import checked_url, token_in, without_password
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -44,7 +44,6 @@ class FlowerSettings(BrokerSettings):
     broker_url: str = Field(description="The broker's address.")
     flower_listen: str = Field(
         default="127.0.0.1:5555",
-        pattern=r":\d{1,5}$",
         description="Address and port of Flower's pages.",
     )
     flower_auth: SecretStr | None = Field(
@@ -58,6 +57,11 @@ class FlowerSettings(BrokerSettings):
     @classmethod
     def _is_address(cls, value: str) -> str:
         return check(value)
+
+    @field_validator("flower_listen")
+    @classmethod
+    def _can_be_listened_on(cls, value: str) -> str:
+        return checked(value)
 
     def sign_in(self) -> str:
         """Return `user:password`.
@@ -210,6 +214,16 @@ class WorkerSettings(HttpSettings):
     def _is_address(cls, value: str) -> str:
         return check(value)
 
+    @field_validator("metrics_listen")
+    @classmethod
+    def _can_be_listened_on(cls, value: str) -> str:
+        return checked(value) if value else value
+
+    @field_validator("api_url")
+    @classmethod
+    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(checked_url(url) for url in value)
+
     @field_validator("crash_at")
     @classmethod
     def _is_known(cls, value: str | None) -> str | None:
@@ -251,12 +265,3 @@ def _listed(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
-
-
-def without_password(url: str) -> str:
-    """Return the URL with its password starred out."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user = f"{parts.username or ''}:***@"
-    return urlunsplit(parts._replace(netloc=user + parts.netloc.rpartition("@")[2]))

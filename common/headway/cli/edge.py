@@ -12,6 +12,7 @@ from typer.exceptions import Abort, TyperException
 
 from headway.cli.catalogue import CATALOGUE, Entry, find, overview
 from headway.cli.failures import report, wrong_use
+from headway.cli.output import nobody_reads
 from headway.errors import DefinitionError, HeadwayError
 
 INTERRUPTED = 130
@@ -38,7 +39,7 @@ def invoke(args: list[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader has gone, as in `headway runs list | head -1`; nobody is left to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nobody_reads()
         return 0
     except Exception as error:
         return _crashed(error, as_json=as_json)

@@ -6,15 +6,19 @@ import sys
 
 from typer.exceptions import TyperException
 
+from headway.cli.output import nobody_reads
 from headway.cli.printing import clean, print_document
 from headway.errors import DefinitionError, HeadwayError, Problem
 
 
 def report(error: HeadwayError, *, as_json: bool) -> int:
     """Say what went wrong and return the exit status of the error's family."""
-    if as_json:
-        print_document({"error": error.as_dict()})
-    sys.stdout.flush()
+    try:
+        if as_json:
+            print_document({"error": error.as_dict()})
+        sys.stdout.flush()
+    except OSError:  # nobody reads it there; below it is said once more
+        nobody_reads()
     for line in lines_of(error):
         print(clean(line), file=sys.stderr)
     return error.exit_status

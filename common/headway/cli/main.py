@@ -8,11 +8,28 @@ from collections.abc import Sequence
 
 from headway import __version__
 from headway.cli.catalogue import overview
+from headway.cli.output import nobody_reads
+
+CANNOT_WRITE = 1
 
 
 def main() -> None:
     """Run the command line of this process and exit with its status."""
-    sys.exit(run(sys.argv[1:]))
+    if sys.stdout is None:  # closed by who started us: there is nobody to write to
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    try:
+        status = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nobody_reads()
+        status = 0
+    except OSError as error:
+        nobody_reads()
+        print(f"error: cannot write to the standard output: {error.strerror}", file=sys.stderr)
+        status = CANNOT_WRITE
+    sys.exit(status)
 
 
 def run(args: Sequence[str]) -> int:

@@ -32,11 +32,14 @@ SYMBOLS = {
 _COLOURS = {"succeeded": "32", "failed": "31", "timed_out": "31", "lost": "31", "retry_wait": "33"}
 _DIRECTION = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _CONTROL = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_DIRECTION}]")
+# What stands for a byte of a file's name that is not UTF-8.
+_BYTE = re.compile("[\ud800-\udfff]")
 
 
 def print_document(document: Any) -> None:
     """Print the one JSON document of a command."""
     text = json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
+    text = _BYTE.sub("\ufffd", text)
     # JSON leaves some raw that steer a terminal; escaped, they mean the same to whoever reads it.
     print(_CONTROL.sub(lambda odd: f"\\u{ord(odd.group()):04x}", text))
 

@@ -105,6 +105,9 @@ def _url(node: Node, report: Report) -> str | None:
 def _wait(node: Node, report: Report) -> dict[str, Any]:
     if isinstance(node, Scalar) and isinstance(node.value, str):
         return {"for": values.seconds("wait")(node, report), "until": None}
+    if isinstance(node, Scalar):
+        values.wrong_type(node, report, "wait must be a duration or a mapping", _WAIT_HINT)
+        return {"for": None, "until": None}
     wait = values.record(node, report, _WAIT, what="wait")
     if isinstance(node, Mapping) and len(node.entries.keys() & {"for", "until"}) != 1:
         report.on(node, "conflict", "wait needs either `for` or `until`", "such as {for: 10m}")
@@ -179,6 +182,7 @@ _HTTP: dict[str, Key] = {
     "expect": Key(values.sequence_of("expect", _status)),
     "timeout": Key(values.seconds("timeout")),
 }
+_WAIT_HINT = "such as 10m, or {until: 2026-01-31T06:00:00Z}"
 _WAIT: dict[str, Key] = {"for": Key(values.seconds("for")), "until": Key(_until)}
 _RETRY: dict[str, Key] = {
     "max": Key(values.integer("max", 0, 1000)),

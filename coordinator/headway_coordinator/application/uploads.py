@@ -81,5 +81,8 @@ def check_path(path: str) -> None:
     """Raises DefinitionError unless `path` is a plain relative path that stays where it is put."""
     parts = path.split("/")
     if len(path) > 1024 or not path.isprintable() or "\\" in path or {"", ".", ".."} & set(parts):
-        message = "an artifact's path is relative, without `..`, and printable"
-        raise DefinitionError(message, code="bad_path")
+        message = (
+            f"the artifact {path[:200]!a} cannot be stored: its path must be relative, printable,"
+            " of at most 1,024 characters, and without `..` and backslashes"
+        )
+        raise DefinitionError(message, code="bad_path", hint="give the file another name")

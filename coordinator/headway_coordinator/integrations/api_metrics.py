@@ -7,6 +7,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, Counter
 
 from headway.errors import UnavailableError
+from headway.listening import host_and_port
 from headway_coordinator.integrations.listening import serve_registry
 
 
@@ -31,9 +32,8 @@ class ApiMetrics:
         Raises:
             UnavailableError: the address is taken or not this machine's.
         """
-        host, _, port = listen.rpartition(":")
         try:
-            server = serve_registry(self.registry, host or "127.0.0.1", int(port))
+            server = serve_registry(self.registry, *host_and_port(listen))
         except (OSError, ValueError) as error:
             raise UnavailableError(
                 "address_in_use",

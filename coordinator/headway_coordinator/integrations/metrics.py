@@ -8,6 +8,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from headway.errors import UnavailableError
+from headway.listening import host_and_port
 from headway_coordinator.application.report import Report
 from headway_coordinator.application.sweeping import SweepReport
 from headway_coordinator.integrations.listening import serve_registry
@@ -124,9 +125,8 @@ class EngineMetrics:
         Raises:
             UnavailableError: the address is taken or not this machine's.
         """
-        host, _, port = listen.rpartition(":")
         try:
-            server = serve_registry(self.registry, host or "127.0.0.1", int(port))
+            server = serve_registry(self.registry, *host_and_port(listen))
         except (OSError, ValueError) as error:
             raise UnavailableError(
                 "address_in_use",

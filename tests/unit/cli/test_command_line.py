@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import typer
@@ -181,3 +183,57 @@ def test_completion(typed: str, offered: list[str]) -> None:
         timeout=60,
     )
     assert done.stdout.split() == offered, done.stderr
+
+
+SHELL = (
+    "import sys; sys.argv = ['headway', *sys.argv[1:]]; from headway.cli.main import main; main()"
+)
+
+
+def in_shell(line: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash in which `headway` stands for the command."""
+    script = f'set -o pipefail; headway() {{ "{sys.executable}" -c "{SHELL}" "$@"; }}; {line}'
+    with dead_address() as nobody:
+        return subprocess.run(
+            ["bash", "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={"PATH": os.environ["PATH"], "HEADWAY_API_URL": nobody, **env},
+        )
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        ("headway --help | true", 0, ""),
+        ("headway runs list --json | true", 3, "error:"),
+        ("headway runs list --json > /dev/full", 3, "error:"),
+        ("headway runs list >&-", 3, "error:"),
+        ("headway --help >&-", 0, ""),
+        ("headway runs list >&- 2>&-", 3, ""),
+        ("headway --help > /dev/full", 1, "error: cannot write to the standard output"),
+    ],
+)
+def test_an_output_that_nobody_reads_changes_no_status(line: str, status: int, said: str) -> None:
+    done = in_shell(line)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_that_is_none_is_told_and_shows_no_password() -> None:
+    done = in_shell("headway runs list --json", HEADWAY_API_URL="ftp://u:hush@host")
+    assert done.returncode == 2
+    assert "invalid_settings" in done.stdout
+    assert "hush" not in done.stdout + done.stderr
+
+
+def test_a_file_name_that_is_no_text_is_shown_as_json(tmp_path: Path) -> None:
+    file = os.fsencode(tmp_path) + b"/\xff.yaml"
+    with open(file, "wb") as stream:
+        stream.write(b"steps: {a: {rnu: x}}\n")
+    done = in_shell(f"cd {tmp_path}; headway validate --json *.yaml")
+    assert done.returncode == 2
+    problems = json.loads(done.stdout)["problems"]
+    assert {problem["file"] for problem in problems} == {"\ufffd.yaml"}

@@ -89,3 +89,40 @@ def test_times_that_do_not_fit_are_refused_by_name(
     monkeypatch.setenv(name, value)
     with pytest.raises(DefinitionError, match=name):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HEADWAY_LISTEN", "foo"),
+        ("HEADWAY_LISTEN", "127.0.0.1:99999"),
+        ("HEADWAY_METRICS_LISTEN", "9000"),
+        ("HEADWAY_API_METRICS_LISTEN", "host:"),
+        ("HEADWAY_BROKER_URL", "http://x"),
+        ("HEADWAY_LOG_LEVEL", "loud"),
+        ("HEADWAY_CLAIM_DEADLINE", "0"),
+        ("HEADWAY_HEARTBEAT", "-1"),
+        ("HEADWAY_EXPRESSION_BUDGET", "0s"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(DefinitionError, match=name) as caught:
+        load_settings()
+    assert (caught.value.code, caught.value.exit_status) == ("invalid_settings", 2)
+
+
+@pytest.mark.parametrize(
+    ("listen", "watched"),
+    [
+        ("0.0.0.0:80", "http://127.0.0.1:80"),
+        (":81", "http://127.0.0.1:81"),
+        ("[::1]:82", "http://[::1]:82"),
+        ("[::]:83", "http://127.0.0.1:83"),
+    ],
+)
+def test_the_own_api_is_watched(listen: str, watched: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWAY_LISTEN", listen)
+    assert load_settings().watched_api() == watched

@@ -133,6 +133,7 @@ MISTAKES = [
     step("bad_secret", "python: m:f\n    with: {a: [{b: ¶secret://-x}]}"),
     step("bad_value", "python: ¶module.function"),
     step("bad_duration", "wait: ¶soon"),
+    step("wrong_type", "wait: ¶5"),
     step("conflict", "wait: ¶{}"),
     step("conflict", "wait: ¶{for: 1m, until: 2026-01-01T00:00:00Z}"),
     step("bad_value", "wait: {until: ¶2026-01-01T00:00:00}"),

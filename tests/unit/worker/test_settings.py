@@ -106,3 +106,20 @@ def test_workers_beside_each_other_have_folders_and_names_of_their_own(tmp_path:
 def test_a_duration_is_seconds_or_has_units(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("HEADWAY_DRAIN_TIMEOUT", text)
     assert load_settings({}).drain_timeout.total_seconds() == 90
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HEADWAY_API_URL", "garbage"),
+        ("HEADWAY_API_URL", "http://a:8080,ftp://b"),
+        ("HEADWAY_BROKER_URL", "http://x"),
+        ("HEADWAY_METRICS_LISTEN", "9000"),
+    ],
+)
+def test_an_address_that_is_none_is_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(DefinitionError, match=name):
+        load_settings({})
