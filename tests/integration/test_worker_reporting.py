@@ -361,6 +361,7 @@ class Body:
             reaped=[Held(attempt="old", fence=1)],
             on_reaped_told=lambda: self.told.append("reaped"),
             on_superseded=lambda: self.told.append("superseded"),
+            on_refused=lambda: self.told.append("refused"),
         )
 
     def holds(self, *attempts: str) -> dict[str, list[float]]:
@@ -447,6 +448,34 @@ class TestHeart:
         body.heart.guard()
         assert kills == {"a": [2.0]}
         assert body.roster._held["a"].stop.reason is StopReason.LEASE_EXPIRED
+
+    def test_a_worker_whose_token_is_refused_for_a_lease_is_told(
+        self, body: Body, double: Double
+    ) -> None:
+        double.refuses = True
+        for _ in range(3):
+            assert not body.heart.beat()
+            body.clock.advance(timedelta(seconds=29))
+        assert body.told == []
+        body.clock.advance(timedelta(seconds=2))
+        double.refuses = False
+        body.heart.beat()
+        double.refuses = True
+        body.heart.beat()
+        assert body.told == ["reaped"], "it was let in meanwhile"
+        body.clock.advance(timedelta(seconds=60))
+        body.heart.beat()
+        assert body.told == ["reaped", "refused"]
+
+    def test_leases_are_looked_at_when_the_first_is_over(self, body: Body) -> None:
+        assert body.heart.until_look() == 5.0
+        body.holds("a")
+        assert body.heart.until_look() == 5.0
+        body.clock.advance(timedelta(seconds=53))
+        body.holds("b")
+        assert body.heart.until_look() == pytest.approx(2.0)
+        body.clock.advance(timedelta(seconds=10))
+        assert body.heart.until_look() == 0.05
 
     def test_a_claim_after_a_long_silence_has_its_whole_lease(
         self, body: Body, double: Double

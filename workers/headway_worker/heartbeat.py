@@ -10,7 +10,7 @@ import structlog
 
 from headway.clock import Clock
 from headway.crash_points import crash_point
-from headway.errors import HeadwayError
+from headway.errors import ForbiddenError, HeadwayError
 from headway.protocol.messages import FINISHED_LIMIT, Heartbeat, HeartbeatAnswer, Held
 from headway_worker.api import Api
 from headway_worker.identity import Identity
@@ -20,6 +20,9 @@ from headway_worker.spool import Spool
 from headway_worker.stop import StopReason
 
 CANCEL_GRACE_SECONDS = 5.0
+_NOT_LET_IN = (401, 403)
+# A look costs a wake-up. Without a hold there is none sooner than a quarter of a lease from now.
+_LONGEST_LOOK_SECONDS = 5.0
 _log = structlog.get_logger()
 
 
@@ -66,10 +69,12 @@ class Heart:
         reaped: list[Held],
         on_reaped_told: Callable[[], None],
         on_superseded: Callable[[], None],
+        on_refused: Callable[[], None] = lambda: None,
         trust: Callable[[float], None] = lambda seconds: None,
         doubt: Callable[[list[str]], None] = lambda queues: None,
     ) -> None:
-        """`doubt` hears at each beat in which queues steps wait for this worker."""
+        """`doubt` hears at each beat in which queues steps wait for this worker; `on_refused` that
+        its token was not good for a whole lease."""
         self._api = api
         self._identity = identity
         self._roster = roster
@@ -80,6 +85,8 @@ class Heart:
         self._reaped = reaped
         self._on_reaped_told = on_reaped_told
         self._on_superseded = on_superseded
+        self._on_refused = on_refused
+        self._refused_since: float | None = None
         self._trust = trust
         self._doubt = doubt
         self._stopping = threading.Event()
@@ -111,7 +118,10 @@ class Heart:
             _log.warning("heartbeat_failed", code=error.code, error=error.message)
             if error.code == "superseded":
                 self._on_superseded()
+            elif isinstance(error, ForbiddenError) and error.status in _NOT_LET_IN:
+                self._note_refusal(sent_at)
             return False
+        self._refused_since = None
         self._obey(answer, sent_at)
         if message.reaped:
             self._reaped = []
@@ -126,6 +136,13 @@ class Heart:
         if ended and not lease.expired:
             _log.error("lease_expired", seconds=lease.seconds, attempts=ended)
         lease.expired = bool(ended)
+
+    def _note_refusal(self, now: float) -> None:
+        """A token may be mended over there; after a whole lease nothing is left to save here."""
+        if self._refused_since is None:
+            self._refused_since = now
+        elif now - self._refused_since >= self.lease.seconds:
+            self._on_refused()
 
     def _message(self) -> Heartbeat:
         running = self._roster.held()
@@ -170,5 +187,14 @@ class Heart:
             due = max(due + pause, self._clock.monotonic() + pause / 2)
 
     def _guard_all(self) -> None:
-        while not self._stopping.wait(0.25):
+        while not self._stopping.wait(self.until_look()):
             self.guard()
+
+    def until_look(self) -> float:
+        """Return after how many seconds the leases are to be looked at."""
+        trusted = self.lease.trusted
+        longest = min(_LONGEST_LOOK_SECONDS, trusted / 4)
+        first = self._roster.first_renewal()
+        if first is None:
+            return longest
+        return min(longest, max(0.05, first + trusted - self._clock.monotonic()))

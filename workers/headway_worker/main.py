@@ -52,13 +52,15 @@ from headway_worker.voice import BrokerVoice
 SUPERSEDED_STATUS = 75
 GAVE_UP_STATUS = 1
 DEAF_STATUS = 76
+REFUSED_STATUS = 4
 _KILL_GRACE_SECONDS = 3.0
 _FLUSH_SECONDS = 5.0
 _log = structlog.get_logger()
 
 
 def run(settings: WorkerSettings, own_env: Mapping[str, str]) -> int:
-    """Return the exit status: told to end (0), superseded (75), deaf (76), or broken (1).
+    """Return the exit status: told to end (0), refused (4), superseded (75), deaf (76), or
+    broken (1).
 
     Raises:
         ForbiddenError: the token is not a worker's, or not of the team that was given.
@@ -212,6 +214,7 @@ class Worker:
             reaped=reaped,
             on_reaped_told=self._journal.forget_left,
             on_superseded=self._superseded,
+            on_refused=self._refused,
             doubt=lambda queues: self._hearing.doubt(queues),
             trust=self._spawner.trust,
         )
@@ -300,6 +303,13 @@ class Worker:
         if not self._ending.is_set():
             _log.error("superseded", worker=self._identity.worker, boot=self._identity.boot)
             self._status = SUPERSEDED_STATUS
+            self._ending.set()
+
+    def _refused(self) -> None:
+        """The token is no good any more: what could run here has lost its leases by now."""
+        if not self._ending.is_set():
+            _log.error("token_refused", note="The worker ends; give it a new token.")
+            self._status = REFUSED_STATUS
             self._ending.set()
 
     def _deaf(self) -> None:

@@ -103,8 +103,11 @@ class Reporter:
     def resend(self, attempts: Iterable[str]) -> None:
         """Send what the coordinator misses at once."""
         now = self._clock.monotonic()
+        missed = {a: now for a in attempts if self._spool.get(a) is not None}
+        if not missed:
+            return
         with self._changed:
-            self._due |= {a: now for a in attempts if self._spool.get(a) is not None}
+            self._due |= missed
             self._changed.notify_all()
 
     def flush(self, timeout: float) -> bool:

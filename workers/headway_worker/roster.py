@@ -69,6 +69,11 @@ class Roster:
                 if (held := self._held.get(attempt)) is not None:
                     held.since = max(held.since, since)
 
+    def first_renewal(self) -> float | None:
+        """Return when the lease was renewed that was not renewed for longest; None without any."""
+        with self._changed:
+            return min((held.since for held in self._held.values()), default=None)
+
     def release(self, attempt: str) -> None:
         """Forget the claim: the attempt has ended and is spooled, or is not ours any more."""
         with self._changed:

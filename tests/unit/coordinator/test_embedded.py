@@ -1,26 +1,24 @@
+"""What `headway up` needs before it starts anything."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
 
-from headway_coordinator.embedded import Stack, workers
+from headway.errors import DefinitionError
+from headway_coordinator.embedded import prepare
 
 
-@pytest.mark.parametrize(
-    ("said", "told"),
-    [
-        (None, "localhost,127.0.0.0/8,::1"),
-        ("", ""),
-        ("10.0.0.0/8", "10.0.0.0/8"),
-    ],
-)
-def test_http_steps_reach_loopback_unless_something_else_is_said(
-    said: str | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("HEADWAY_HTTP_ALLOW", raising=False)
-    if said is not None:
-        monkeypatch.setenv("HEADWAY_HTTP_ALLOW", said)
-    stack = Stack(tmp_path, "127.0.0.1:1", 2, "password", teams={"demo": frozenset()})
-    children = workers(stack, {"demo": "token"}, slots=1)
-    assert [child.env["HEADWAY_HTTP_ALLOW"] for child in children] == [told, told]
+@pytest.mark.parametrize("listen", ["foo", "127.0.0.1:99999", ""])
+def test_an_address_that_is_none_makes_nothing(tmp_path: Path, listen: str) -> None:
+    with pytest.raises(DefinitionError, match="--listen"):
+        prepare(tmp_path / "state", listen, {})
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_state_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DefinitionError, match=r"state folder .*file/state cannot be used") as caught:
+        prepare(tmp_path / "file" / "state", "127.0.0.1:0", {})
+    assert "--state-dir" in str(caught.value.hint)

@@ -48,6 +48,7 @@ class Double:
     acknowledges: bool = True
     down: bool = False
     superseded: bool = False
+    refuses: bool = False  # heartbeats, as if the token had been revoked
     unheard: list[str] = field(default_factory=list)
     team: str = "analytics"
     works: dict[str, Work] = field(default_factory=dict)
@@ -166,6 +167,8 @@ class Double:
         return ClaimAnswers(lease_ms=self.lease_ms, claims=answers)
 
     def beat(self, message: Heartbeat) -> Message:
+        if self.refuses:
+            raise ForbiddenError("unauthorized", "the token is not good", status=401)
         self.heartbeats.append(message)
         running = [held.attempt for held in message.running]
         finished = [held.attempt for held in message.finished]
