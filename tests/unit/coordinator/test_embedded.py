@@ -19,6 +19,7 @@ def test_an_address_that_is_none_makes_nothing(tmp_path: Path, listen: str) -> N
 
 def test_a_state_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DefinitionError, match=r"state folder .*file/state cannot be used") as caught:
+    with pytest.raises(DefinitionError, match="cannot be used") as caught:
         prepare(tmp_path / "file" / "state", "127.0.0.1:0", {})
+    assert f"the state folder {tmp_path}/file/state" in caught.value.message
     assert "--state-dir" in str(caught.value.hint)
