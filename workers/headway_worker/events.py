@@ -30,10 +30,7 @@ class EventQueue:
         """
         try:
             if self._sender is None:
-                redis = is_redis(self._url)
-                self._sender = (
-                    RedisSender(self._url, self._tag) if redis else RabbitSender(self._url)
-                )
+                self._sender = self._new_sender()
             self._sender.send(list(_joined(bodies)))
         except Exception as error:  # kombu's transports raise errors of many libraries
             self.close()
