@@ -134,12 +134,17 @@ def test_a_paused_one_hears_its_probes_and_takes_no_step(broker: Broker, source:
     voice.close()
 
 
-def test_a_probe_is_heard_beside_steps(broker: Broker, source: Source) -> None:
+def test_probes_are_heard_one_after_the_other_and_beside_steps(
+    broker: Broker, source: Source
+) -> None:
     voice = BrokerVoice(broker.url, PROBE)
-    voice.send("7")
+    for number in ("7", "8", "9"):
+        voice.send(number)
+        assert names(all_of(source, 1)) == [number]
+    voice.send("10")
     push(broker, "demo.a", "0")
     heard = gathered(source, 2, lambda found: 1)
-    assert sorted(names(heard)) == ["0", "7"]
+    assert sorted(names(heard)) == ["0", "10"]
     voice.close()
 
 

@@ -115,7 +115,7 @@ class RabbitSource:
         from kombu import Queue
 
         Queue(**declaration(queue)).queue_declare(channel=self._channel)
-        take = self._arrived.append if no_ack else self._keep
+        take = self._note_probe if no_ack else self._keep
         tag: str = self._channel.basic_consume(
             queue,
             no_ack=no_ack,
@@ -136,6 +136,9 @@ class RabbitSource:
     def _cancelled(self, tag: str) -> None:
         # Raised where frames are read it would be taken for the connection's own error.
         self._lost = f"the broker ended the consumer {tag}: its queue was deleted"
+
+    def _note_probe(self, ring: Ring) -> None:
+        self._arrived.append(ring)
 
     def _keep(self, ring: Ring) -> None:
         if not self._kept:
