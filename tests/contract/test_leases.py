@@ -6,11 +6,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 
+import psycopg
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
-from headway_coordinator.application.ports import Lease, LeaseLost, Storage
+from headway_coordinator.application.ports import Lease, LeaseLost, Storage, StorageUnavailable
+from headway_coordinator.storage import leasing
 from tests.contract.world import GONE, MINUTE, World, settle, state
 
 
@@ -101,6 +104,36 @@ def test_a_takeover_waits_for_an_open_advancing_transaction(
     assert world.storage.runs.open_ids() == ["r1"]
     with pytest.raises(LeaseLost):
         world.create(state("r2"))
+
+
+def test_a_transaction_that_is_stuck_is_ended_when_its_lease_is_over(
+    postgres_world: World,
+    postgres_url: str,
+    opened: Callable[[str], Storage],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its statements came without the Sync that ends them: so stands a leader that was stopped
+    while it sent many, and PostgreSQL does not take it for idle."""
+    monkeypatch.setattr(leasing, "STUCK_AFTER", timedelta())
+    rival = opened(postgres_url).leases
+    url = make_url(postgres_url).set(drivername="postgresql")
+    with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as stuck:
+        server = stuck.pgconn
+        server.enter_pipeline_mode()
+        server.send_query_params(b"BEGIN", None)
+        server.send_query_params(b"SELECT 1 FROM lease FOR KEY SHARE", None)
+        server.send_flush_request()
+        server.flush()
+        while server.is_busy():
+            server.consume_input()
+        assert rival.acquire("advance/0", holder="rival", boot="b9", term=MINUTE) is None
+        postgres_world.storage.leases.release(postgres_world.lease)
+        with pytest.raises(StorageUnavailable):
+            rival.acquire("advance/0", holder="rival", boot="b9", term=MINUTE)
+        taken = rival.acquire("advance/0", holder="rival", boot="b9", term=MINUTE)
+        assert taken is not None
+        assert taken.holder == "rival"
+        stuck.close()
 
 
 def test_neither_renewal_nor_a_rival_that_asks_waits_for_the_open_transaction(
