@@ -107,7 +107,9 @@ class Spool:
         if self._broken and self._disk_takes():
             self._broken = False
         with self._lock:
-            used = sum(segment.size for segment in self._segments)
+            # The one that is written to stays when nothing in it is alive; without a claim nothing
+            # would ever be written that makes it go.
+            used = sum(segment.size for segment in self._segments if segment.live)
             return self._broken or used > self._limit * _FULL_SHARE
 
     def wait_for_room(self, seconds: float) -> bool:

@@ -98,6 +98,21 @@ def test_over_four_fifths_of_its_limit_it_is_full_until_it_is_drained(
     spool.close()
 
 
+def test_one_file_that_is_over_the_limit_does_not_keep_it_full(tmp_path: Path) -> None:
+    """The file that is written to stays although all of it is acknowledged: nobody may wait for the
+    next completion, which nobody may begin."""
+    large = entry("large", "x" * 1000)
+    spool = Spool(tmp_path, limit_bytes=len(large.line()))
+    spool.append(large)
+    spool.append(entry("small"))
+    assert spool.is_full()
+    spool.discard(["large"])
+    assert spool.is_full(), "something in the file waits"
+    spool.discard(["small"])
+    assert not spool.is_full()
+    spool.close()
+
+
 def test_a_disk_that_refuses_keeps_the_completion_in_memory_and_says_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
