@@ -349,6 +349,7 @@ class Body:
         self.clock = ManualClock(NOW)
         self.roster = Roster(4)
         self.told: list[str] = []
+        self.promises: list[float] = []
         self.heart = Heart(
             api,
             ME,
@@ -362,6 +363,7 @@ class Body:
             on_reaped_told=lambda: self.told.append("reaped"),
             on_superseded=lambda: self.told.append("superseded"),
             on_refused=lambda: self.told.append("refused"),
+            trust=self.promises.append,
         )
 
     def holds(self, *attempts: str) -> dict[str, list[float]]:
@@ -370,7 +372,8 @@ class Body:
         for attempt in attempts:
             self.roster.enter(attempt)
             kills[attempt] = []
-            self.roster.hold(attempt, 1, self.clock.monotonic()).attach(kills[attempt].append)
+            stop = self.roster.hold(attempt, 1, self.clock.monotonic(), self.heart.lease.seconds)
+            stop.attach(kills[attempt].append)
         return kills
 
 
@@ -466,6 +469,21 @@ class TestHeart:
         body.clock.advance(timedelta(seconds=60))
         body.heart.beat()
         assert body.told == ["reaped", "refused"]
+
+    def test_the_launcher_is_told_of_a_lease_that_is_shorter_than_the_last(
+        self, body: Body, double: Double
+    ) -> None:
+        """The coordinators' setting changed, and no heartbeat has said so yet."""
+        body.heart.beat()
+        now = body.clock.monotonic()
+        body.heart.granted(now, 60)
+        body.heart.granted(now + 1, 60)
+        assert body.promises == [pytest.approx(59.7)]
+        body.heart.granted(now, 12)
+        assert body.promises[1:] == [pytest.approx(11.7)]
+        body.clock.advance(timedelta(seconds=20))
+        body.heart.granted(body.clock.monotonic(), 60)
+        assert body.promises[2:] == [pytest.approx(59.7)], "the last promise was over"
 
     def test_leases_are_looked_at_when_the_first_is_over(self, body: Body) -> None:
         assert body.heart.until_look() == 5.0

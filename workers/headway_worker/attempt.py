@@ -130,7 +130,9 @@ class Attempts:
             why = f"the attempt {claim.attempt} cannot be claimed: {answer.reason}"
             self._ports.refusals.refuse(Refusal.STALE, why)
             return
-        stop = self._ports.roster.hold(claim.attempt, claim.fence, answered.asked_at)
+        stop = self._ports.roster.hold(
+            claim.attempt, claim.fence, answered.asked_at, answered.lease
+        )
         try:
             self._run(claim, answer, answer.work, answer.token, stop)
         finally:

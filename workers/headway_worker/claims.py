@@ -29,10 +29,14 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A claim's answer, and when it was asked for: a lease that it gives began no earlier."""
+    """A claim's answer, and when it was asked for: a lease that it gives began no earlier.
+
+    `lease` is how many seconds it lasts.
+    """
 
     answer: ClaimAnswer
     asked_at: float
+    lease: float
 
 
 class Claims:
@@ -47,8 +51,10 @@ class Claims:
         patience: timedelta,
         stopping: threading.Event,
         in_hand: Callable[[], int] = lambda: 0,
+        granted: Callable[[float, float], None] = lambda asked_at, lease: None,
     ) -> None:
-        """`in_hand` says how many slots are taken."""
+        """`in_hand` says how many slots are taken; `granted` hears of each lease that was given."""
+        self._granted = granted
         self._api = api
         self._identity = identity
         self._clock = clock
@@ -107,7 +113,10 @@ class Claims:
         missing = [c.attempt for c in claims if c.attempt not in by_attempt]
         if missing:
             raise UnavailableError("bad_answer", f"no answer to the claim of {missing[0]}")
-        return [Answered(by_attempt[claim.attempt], asked_at) for claim in claims]
+        lease = answers.lease_ms / 1000
+        if any(answer.won for answer in answers.claims):
+            self._granted(asked_at, lease)
+        return [Answered(by_attempt[claim.attempt], asked_at, lease) for claim in claims]
 
 
 def _wait(tries: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from headway.protocol.messages import FINISHED_LIMIT, Heartbeat, HeartbeatAnswer
 from headway_worker.api import Api
 from headway_worker.identity import Identity
 from headway_worker.reporter import Reporter
-from headway_worker.roster import Roster
+from headway_worker.roster import Roster, trusted
 from headway_worker.spool import Spool
 from headway_worker.stop import StopReason
 
@@ -38,13 +39,8 @@ class Lease:
     expired: bool = field(default=False)
 
     @property
-    def trusted(self) -> float:
-        """Return how long a lease is trusted: its holder ends before others may begin."""
-        return self.seconds - min(5.0, self.seconds / 4)
-
-    @property
     def trusted_until(self) -> float:
-        return self.renewed_at + self.trusted
+        return self.renewed_at + trusted(self.seconds)
 
     @property
     def grace(self) -> float:
@@ -91,6 +87,7 @@ class Heart:
         self._doubt = doubt
         self._stopping = threading.Event()
         self.lease = Lease(lease_seconds, clock.monotonic())
+        self._promised = math.inf  # until when the launcher lets steps run without another word
         self.draining = False
         self._threads = [
             threading.Thread(target=self._beat_all, name="heartbeat", daemon=True),
@@ -131,8 +128,8 @@ class Heart:
     def guard(self) -> None:
         """End the steps that were not renewed for almost a lease: they may run elsewhere soon."""
         lease = self.lease
-        last = self._clock.monotonic() - lease.trusted
-        ended = self._roster.stop_unrenewed(last, StopReason.LEASE_EXPIRED, lease.grace)
+        now = self._clock.monotonic()
+        ended = self._roster.stop_over(now, StopReason.LEASE_EXPIRED, lease.grace)
         if ended and not lease.expired:
             _log.error("lease_expired", seconds=lease.seconds, attempts=ended)
         lease.expired = bool(ended)
@@ -143,6 +140,20 @@ class Heart:
             self._refused_since = now
         elif now - self._refused_since >= self.lease.seconds:
             self._on_refused()
+
+    def promise(self, since: float, lease: float) -> None:
+        """Let the launcher end the steps in our stead, should this process be stopped."""
+        self._promised = since + lease - 0.3
+        self._trust(self._promised - self._clock.monotonic())
+
+    def granted(self, since: float, lease: float) -> None:
+        """Hear of a claimed lease, which may be the first after a long silence of the coordinators.
+
+        One that is over before the others was given after their setting had changed, and before a
+        heartbeat said so.
+        """
+        if self._promised <= since or since + lease - 0.3 < self._promised:
+            self.promise(since, lease)
 
     def _message(self) -> Heartbeat:
         running = self._roster.held()
@@ -165,9 +176,8 @@ class Heart:
             return
         self.lease.renewed_at = sent_at
         self.lease.seconds = answer.lease_ms / 1000
-        self._roster.renew(answer.renewed, sent_at)
-        # Should this process be stopped as a whole, the launcher keeps the promise in its stead.
-        self._trust(sent_at + self.lease.seconds - 0.3 - self._clock.monotonic())
+        self._roster.renew(answer.renewed, sent_at, self.lease.seconds)
+        self.promise(sent_at, self.lease.seconds)
         self._doubt(answer.unheard)
         self._reporter.acknowledge(answer.acknowledged)
         self._reporter.resend(answer.resend)
@@ -192,9 +202,8 @@ class Heart:
 
     def until_look(self) -> float:
         """Return after how many seconds the leases are to be looked at."""
-        trusted = self.lease.trusted
-        longest = min(_LONGEST_LOOK_SECONDS, trusted / 4)
-        first = self._roster.first_renewal()
+        longest = min(_LONGEST_LOOK_SECONDS, trusted(self.lease.seconds) / 4)
+        first = self._roster.first_end()
         if first is None:
             return longest
-        return min(longest, max(0.05, first + trusted - self._clock.monotonic()))
+        return min(longest, max(0.05, first - self._clock.monotonic()))

@@ -219,7 +219,7 @@ class Worker:
             trust=self._spawner.trust,
         )
         self._heart.lease.renewed_at = at
-        self._spawner.trust(at + lease - 0.3 - clock.monotonic())
+        self._heart.promise(at, lease)
         queues = settings.queues(registered.team)
         probe = probe_queue(registered.team, identity.worker)
         self._hearing = Hearing(
@@ -266,6 +266,7 @@ class Worker:
             patience=timedelta(seconds=lease / 3),
             stopping=self._ending,
             in_hand=self._in_hand,
+            granted=lambda since, seconds: self._heart.granted(since, seconds),
         )
         return Ports(
             claims=claims,

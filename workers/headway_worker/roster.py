@@ -11,6 +11,11 @@ from headway.protocol.messages import Held
 from headway_worker.stop import Stop, StopReason
 
 
+def trusted(lease: float) -> float:
+    """Return for how many seconds a lease is trusted: its holder ends before others may begin."""
+    return lease - min(5.0, lease / 4)
+
+
 class Entry(Enum):
     """What became of a delivered attempt."""
 
@@ -21,11 +26,13 @@ class Entry(Enum):
 
 @dataclass(slots=True)
 class _Hold:
-    """A won claim; its lease began at `since`, by the monotonic clock, or later."""
+    """A won claim. By the monotonic clock: its lease began at `since` or later, and is trusted
+    until `until`."""
 
     fence: int
     stop: Stop
     since: float
+    until: float
 
 
 class Roster:
@@ -55,24 +62,31 @@ class Roster:
             self._held.pop(attempt, None)
             self._changed.notify_all()
 
-    def hold(self, attempt: str, fence: int, since: float) -> Stop:
-        """Note the won claim, asked for at `since`; return the attempt's stop signal."""
+    def hold(self, attempt: str, fence: int, since: float, lease: float) -> Stop:
+        """Note the won claim, asked for at `since`, for a lease of `lease` seconds.
+
+        Return the attempt's stop signal.
+        """
         stop = Stop()
         with self._changed:
-            self._held[attempt] = _Hold(fence, stop, since)
+            self._held[attempt] = _Hold(fence, stop, since, since + trusted(lease))
         return stop
 
-    def renew(self, attempts: Iterable[str], since: float) -> None:
-        """Note that the attempts' leases were renewed at `since` or later."""
+    def renew(self, attempts: Iterable[str], since: float, lease: float) -> None:
+        """Note that the attempts' leases were renewed at `since` or later, for `lease` seconds.
+
+        That may be shorter than before: the coordinators' setting may have changed.
+        """
         with self._changed:
             for attempt in attempts:
-                if (held := self._held.get(attempt)) is not None:
-                    held.since = max(held.since, since)
+                held = self._held.get(attempt)
+                if held is not None and since >= held.since:
+                    held.since, held.until = since, since + trusted(lease)
 
-    def first_renewal(self) -> float | None:
-        """Return when the lease was renewed that was not renewed for longest; None without any."""
+    def first_end(self) -> float | None:
+        """Return until when the lease is trusted that is over first; None without any."""
         with self._changed:
-            return min((held.since for held in self._held.values()), default=None)
+            return min((held.until for held in self._held.values()), default=None)
 
     def release(self, attempt: str) -> None:
         """Forget the claim: the attempt has ended and is spooled, or is not ours any more."""
@@ -99,12 +113,12 @@ class Roster:
 
     def stop_all(self, reason: StopReason, grace: float) -> int:
         """Ask every attempt to end; return how many."""
-        return self.stop_unrenewed(float("inf"), reason, grace)
+        return self.stop_over(float("inf"), reason, grace)
 
-    def stop_unrenewed(self, since: float, reason: StopReason, grace: float) -> int:
-        """Ask every attempt to end whose lease was not renewed after `since`; return how many."""
+    def stop_over(self, now: float, reason: StopReason, grace: float) -> int:
+        """Ask every attempt to end whose lease is not trusted any more; return how many."""
         with self._changed:
-            stops = [held.stop for held in self._held.values() if held.since <= since]
+            stops = [held.stop for held in self._held.values() if held.until <= now]
         for stop in stops:
             stop.request(reason, grace)
         return len(stops)

@@ -20,7 +20,7 @@ def test_only_won_claims_are_held() -> None:
     roster = Roster(2)
     roster.enter("a")
     assert roster.held() == []
-    roster.hold("a", 7, 0.0)
+    roster.hold("a", 7, 0.0, 60)
     assert [(held.attempt, held.fence) for held in roster.held()] == [("a", 7)]
     roster.release("a")
     assert roster.held() == []
@@ -30,7 +30,7 @@ def test_only_won_claims_are_held() -> None:
 def test_a_stop_reaches_the_work_whenever_it_is_attached() -> None:
     roster = Roster(1)
     roster.enter("a")
-    stop = roster.hold("a", 1, 0.0)
+    stop = roster.hold("a", 1, 0.0, 60)
     roster.stop("a", StopReason.CANCELLED, 5.0)
     kills: list[float] = []
     stop.attach(kills.append)
@@ -57,10 +57,24 @@ def test_stopping_what_is_not_here_is_nothing() -> None:
 
 def test_each_attempt_has_a_lease_of_its_own() -> None:
     roster = Roster(3)
-    stops = {a: roster.hold(a, 1, since) for a, since in (("a", 0.0), ("b", 0.0), ("c", 30.0))}
-    roster.renew(["b", "elsewhere"], 20.0)
-    roster.renew(["c"], 20.0)
-    assert roster.stop_unrenewed(10.0, StopReason.LEASE_EXPIRED, 1.0) == 1
+    stops = {a: roster.hold(a, 1, at, 60) for a, at in (("a", 0.0), ("b", 0.0), ("c", 30.0))}
+    assert roster.first_end() == 55.0, "others may begin after 60 s"
+    roster.renew(["b", "elsewhere"], 20.0, 60)
+    roster.renew(["c"], 20.0, 60)
+    assert roster.stop_over(54.9, StopReason.LEASE_EXPIRED, 1.0) == 0
+    assert roster.stop_over(55.0, StopReason.LEASE_EXPIRED, 1.0) == 1
     assert [a for a, stop in stops.items() if stop.reason is not None] == ["a"]
-    assert roster.stop_unrenewed(20.0, StopReason.LEASE_EXPIRED, 1.0) == 2
+    assert roster.stop_over(75.0, StopReason.LEASE_EXPIRED, 1.0) == 2
     assert stops["c"].reason is None, "an older renewal takes nothing back"
+
+
+def test_a_lease_may_become_shorter() -> None:
+    roster = Roster(2)
+    roster.hold("a", 1, 0.0, 60)
+    roster.renew(["a"], 10.0, 12)
+    assert roster.first_end() == 19.0
+    roster.hold("b", 1, 11.0, 4)
+    assert roster.first_end() == 14.0
+    roster.leave("a")
+    roster.leave("b")
+    assert roster.first_end() is None
