@@ -28,8 +28,10 @@ class PlainProgress:
             if mark != before:
                 self._line(step.name, transition(step))
         if run.state != self._run_state:
+            words = state_words(run.state)
+            # Whoever is interrupted can look at it, cancel it or wait for it again.
+            self._line("run", words if self._run_state else f"{words}  {run.id}")
             self._run_state = run.state
-            self._line("run", state_words(run.state))
 
     def say(self, sentence: str) -> None:
         self._line("headway", sentence)

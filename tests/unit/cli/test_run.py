@@ -104,7 +104,7 @@ def test_wait_tells_each_transition_and_the_result(headway: Command, started: Ap
     assert done.status == 0
     progress = [line.split("  ", 1)[1] for line in done.err.splitlines()]
     assert progress == [
-        "run  ◷ queued",
+        f"run  ◷ queued  {ID}",
         "fetch  ▶ running, attempt 1",
         "run  ▶ running",
         "fetch  ↻ retry wait, exited with 75",

@@ -16,7 +16,7 @@ from headway.cli.snapshot import Snapshot, snapshot
 from headway.cli.watching import Explained, follow
 from headway.clock import ManualClock
 from headway.errors import UnavailableError
-from tests.unit.cli.documents import attempt, run_of, step
+from tests.unit.cli.documents import ID, attempt, run_of, step
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -107,7 +107,7 @@ def test_plain_progress_is_silent_while_nothing_moves() -> None:
     assert stream.getvalue() == before
     assert before.splitlines() == [
         "00:00:00Z  a  ▶ running, attempt 1",
-        "00:00:00Z  run  ▶ running",
+        f"00:00:00Z  run  ▶ running  {ID}",
     ]
 
 
@@ -118,7 +118,7 @@ def test_a_step_that_no_worker_has_taken_is_not_said_to_run() -> None:
     progress.show(snapshot(run_of(step("clean", "running"), state="running")))
     assert [line.partition("Z  ")[2] for line in stream.getvalue().splitlines()] == [
         "clean  ◷ dispatched",
-        "run  ▶ running",
+        f"run  ▶ running  {ID}",
         "clean  ▶ running, attempt 1",
     ]
     drawn, screen = live()
