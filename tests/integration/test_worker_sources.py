@@ -148,6 +148,20 @@ def test_probes_are_heard_one_after_the_other_and_beside_steps(
     voice.close()
 
 
+def test_a_probe_is_heard_although_steps_never_run_out(broker: Broker, source: Source) -> None:
+    for queue in QUEUES:
+        push(broker, queue, *(str(number) for number in range(40)))
+    voice = BrokerVoice(broker.url, PROBE)
+    voice.send("probe")
+    voice.close()
+    seen: list[str] = []
+    while "probe" not in seen and len(seen) < 30:
+        for ring in source.take(1):
+            seen += names([ring])
+            ring.done()
+    assert "probe" in seen
+
+
 def test_a_wait_for_room_ends_when_there_is_some(broker: Broker, source: Source) -> None:
     push(broker, "demo.a", *(str(number) for number in range(SLOTS)))
     full = all_of(source, SLOTS)

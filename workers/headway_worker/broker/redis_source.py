@@ -97,8 +97,11 @@ class RedisSource:
         return [ring for queue, element in found if (ring := self._ring(queue, element))]
 
     def _pop(self, room: int) -> list[tuple[str, bytes]]:
-        """Return up to `room` elements, of the queues in turn, in one round trip."""
-        asked = list(islice(cycle(self._queues), room))
+        """Return up to `room` elements, of the queues in turn, in one round trip; and a probe.
+
+        With steps always waiting nothing else would hear it, and the worker would seem deaf.
+        """
+        asked = [self._probe, *islice(cycle(self._queues), room)]
         self._connection.send_packed_command(
             self._connection.pack_commands([("RPOP", queue) for queue in asked]),
             check_health=False,
@@ -112,7 +115,7 @@ class RedisSource:
                 continue
             if element is not None:
                 found.append((queue, element))
-        if found:
+        if found and found[-1][0] != self._probe:
             self._next_after(found[-1][0])
         return found
 
