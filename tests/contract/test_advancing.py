@@ -149,10 +149,10 @@ def test_a_dispatched_attempt_does_not_end(world: World) -> None:
 
 
 def test_an_attempt_is_lost_only_when_its_lease_has_run_out(world: World) -> None:
-    made = world.running()
+    held = world.running("r0")
     with pytest.raises(PreconditionFailed):
-        world.end(made, "lost", expired=True)
-    world.beat(running=[made], lease=GONE)
+        world.end(held, "lost", expired=True)
+    made = world.running("r1", lease=GONE)
     [expired] = world.storage.sweeps.expired()
     assert (expired.run, expired.attempt, expired.fence, expired.reaped) == (
         "r1",

@@ -19,6 +19,16 @@ def test_running_attempts_are_renewed(world: World) -> None:
     assert world.storage.sweeps.expired() == []
 
 
+def test_a_renewal_takes_nothing_of_a_longer_lease_back(world: World) -> None:
+    """The setting became shorter, and the worker may never read the answer that says so."""
+    made = world.running(lease=MINUTE)
+    result = world.beat(running=[made], lease=GONE)
+    assert result.renewed == [made.attempt]
+    assert world.storage.sweeps.expired() == []
+    world.claim([made], lease=GONE)
+    assert world.storage.sweeps.expired() == []
+
+
 def test_a_late_renewal_wins_over_a_sweep_that_has_not_committed(world: World) -> None:
     made = world.running(lease=GONE)
     [found] = world.storage.sweeps.expired()

@@ -27,6 +27,7 @@ from headway.protocol.messages import Claim, ClaimBatch, LostReason, Work
 from headway_coordinator.application.ports import ClaimResult
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.lines import Line, Prepared
+from headway_coordinator.storage.renewing import renewed
 from headway_coordinator.storage.rows import Rows
 from headway_coordinator.storage.schema import ATTEMPT_DISPATCHED, ATTEMPT_RUNNING, attempt, worker
 
@@ -156,7 +157,7 @@ def _renew(database: Database, claims: Rows) -> Any:
     return (
         update(attempt)
         .where(attempt.c.id == found.c.id)
-        .values(lease_expires_at=database.later("lease"))
+        .values(lease_expires_at=renewed(database))
         .returning(attempt.c.id, attempt.c.fence, _WORK)
     )
 

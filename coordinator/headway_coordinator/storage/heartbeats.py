@@ -15,6 +15,7 @@ from headway.crash_points import crash_point
 from headway.protocol.messages import Heartbeat, Held
 from headway_coordinator.application.ports import HeartbeatResult
 from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.renewing import renewed
 from headway_coordinator.storage.rows import Rows
 from headway_coordinator.storage.schema import (
     ATTEMPT_RUNNING,
@@ -123,7 +124,7 @@ def _renew(database: Database, held: Rows, mine: Any, *, skip_locked: bool) -> A
     return (
         update(attempt)
         .where(attempt.c.id == found.c.id)
-        .values(lease_expires_at=database.later("lease"))
+        .values(lease_expires_at=renewed(database))
         .returning(attempt.c.id, attempt.c.fence, attempt.c.cancel_at)
     )
 
