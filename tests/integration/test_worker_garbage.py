@@ -18,6 +18,7 @@ import redis
 
 from headway.protocol.envelope import redis_task
 from headway.protocol.messages import Dispatch, Outcome
+from headway.protocol.queues import TASK
 from tests.integration.garbage import GARBAGE, envelope
 from tests.integration.test_worker_life import QUEUE, Events, Site, ended_with, mark, sleepers
 from tests.servers.processes import Child, Processes
@@ -116,7 +117,13 @@ def task(attempt: str, body: Any = None, **changed: Any) -> bytes:
     return envelope(whole["body"] if body is None else body, headers=headers)
 
 
+PROPERTIES = json.loads(envelope())["properties"]
+STEP = {"task": TASK, "id": "x"}
 ODD = [
+    (
+        envelope("é", properties={**PROPERTIES, "body_encoding": "base64"}, headers=STEP),
+        "malformed",
+    ),
     (task("x", task=[1]), "unknown_task"),
     (task("x", task="celery.backend_cleanup"), "unknown_task"),
     (envelope("{}"), "unknown_task"),

@@ -218,6 +218,22 @@ def test_a_user_that_may_not_pop_at_once_reads_one_by_one(broker: Broker) -> Non
         server.close()
 
 
+@pytest.mark.parametrize("broker", ["redis"], indirect=True)
+def test_a_key_that_is_no_list_keeps_no_other_queue(broker: Broker, source: Source) -> None:
+    server = redis.Redis.from_url(broker.url)
+    server.set("demo.a", "x")
+    push(broker, "demo.b", "0", "1", "2")
+    with capture_logs() as logs:
+        assert names(all_of(source, 3)) == ["0", "1", "2"]
+    assert [log["event"] for log in logs] == ["queue_is_no_list"]
+    server.delete("demo.a")
+    push(broker, "demo.a", "3")
+    again = source_of(broker.url)
+    assert names(all_of(again, 1)) == ["3"], "a new connection finds it"
+    again.close()
+    server.close()
+
+
 @pytest.mark.parametrize("broker", ["rabbitmq"], indirect=True)
 def test_a_deleted_queue_ends_the_connection(broker: Broker, source: Source) -> None:
     push(broker, "demo.a", "0")

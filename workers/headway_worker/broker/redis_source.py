@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import orjson
 import structlog
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from headway.broker_options import connection_arguments
 from headway.errors import UnavailableError
@@ -113,6 +113,11 @@ class RedisSource:
             except NoPermissionError as error:
                 self._refused(error)
                 continue
+            except ResponseError as error:
+                if not str(error).startswith("WRONGTYPE"):
+                    raise
+                self._forget(queue)
+                continue
             if element is not None:
                 found.append((queue, element))
         if found and found[-1][0] != self._probe:
@@ -136,6 +141,16 @@ class RedisSource:
         while self._queues and self._queues[-1] != queue:
             self._queues.rotate(-1)
 
+    def _forget(self, queue: str) -> None:
+        """Go on without a key that somebody set to something else, for as long as we are connected.
+
+        While steps wait there the coordinator says so, and the worker connects anew.
+        """
+        if queue in self._queues:
+            self._queues.remove(queue)
+            hint = f"delete it: redis-cli DEL {queue}; then the worker finds it again"
+            _log.error("queue_is_no_list", queue=queue, hint=hint)
+
     def _refused(self, error: Exception) -> None:
         if self._may_pop_at_once:
             _log.warning(
@@ -158,7 +173,7 @@ class RedisSource:
             return None
         body = envelope["body"]
         if envelope["properties"].get("body_encoding") == "base64":
-            body = base64.b64decode(body)
+            body = base64.b64decode(body.encode())  # of a text with other letters it would raise
         back = partial(self._give_back, queue, element)
         return Ring(queue, envelope.get("headers"), body, _nothing, back)
 
