@@ -114,10 +114,13 @@ class FaultProxy:
 
     async def _end(self) -> None:
         await self._cut()
+        # One that was accepted a moment ago must have begun, or nobody would close it.
+        await _some_turns()
         tasks = list(self._state.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await _some_turns()  # an abort closes its socket with the loop's next turn
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -162,6 +165,11 @@ class FaultProxy:
                 writer.write_eof()
             return
         pair.reset()
+
+
+async def _some_turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 @dataclass(slots=True)
