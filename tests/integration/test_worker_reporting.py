@@ -342,6 +342,10 @@ class TestLogs:
         assert log.last_line() == "the reason"
 
 
+TOO_OFTEN = ForbiddenError("too_many_failures", "the token failed too often", status=429)
+REVOKED = ForbiddenError("unauthorized", "the token is not good", status=401)
+
+
 class Body:
     """A heart with the parts that it moves."""
 
@@ -455,20 +459,35 @@ class TestHeart:
     def test_a_worker_whose_token_is_refused_for_a_lease_is_told(
         self, body: Body, double: Double
     ) -> None:
-        double.refuses = True
+        double.refuses = REVOKED
         for _ in range(3):
             assert not body.heart.beat()
             body.clock.advance(timedelta(seconds=29))
         assert body.told == []
         body.clock.advance(timedelta(seconds=2))
-        double.refuses = False
+        double.refuses = None
         body.heart.beat()
-        double.refuses = True
+        double.refuses = REVOKED
         body.heart.beat()
         assert body.told == ["reaped"], "it was let in meanwhile"
         body.clock.advance(timedelta(seconds=60))
         body.heart.beat()
         assert body.told == ["reaped", "refused"]
+
+    def test_a_token_that_was_wrong_too_often_is_still_refused(
+        self, body: Body, double: Double
+    ) -> None:
+        double.refuses = TOO_OFTEN
+        for _ in range(3):
+            assert not body.heart.beat()
+            body.clock.advance(timedelta(seconds=60))
+        assert body.told == [], "others may have failed in its place"
+        double.refuses = REVOKED
+        assert not body.heart.beat()
+        double.refuses = TOO_OFTEN
+        body.clock.advance(timedelta(seconds=60))
+        assert not body.heart.beat()
+        assert body.told == ["refused"]
 
     def test_the_launcher_is_told_of_a_lease_that_is_shorter_than_the_last(
         self, body: Body, double: Double

@@ -115,7 +115,7 @@ class Heart:
             _log.warning("heartbeat_failed", code=error.code, error=error.message)
             if error.code == "superseded":
                 self._on_superseded()
-            elif isinstance(error, ForbiddenError) and error.status in _NOT_LET_IN:
+            elif self._is_refusal(error):
                 self._note_refusal(sent_at)
             return False
         self._refused_since = None
@@ -133,6 +133,12 @@ class Heart:
         if ended and not lease.expired:
             _log.error("lease_expired", seconds=lease.seconds, attempts=ended)
         lease.expired = bool(ended)
+
+    def _is_refusal(self, error: HeadwayError) -> bool:
+        """A token that is refused too often is not even looked at for a while."""
+        if isinstance(error, ForbiddenError):
+            return error.status in _NOT_LET_IN
+        return error.code == "too_many_failures" and self._refused_since is not None
 
     def _note_refusal(self, now: float) -> None:
         """A token may be mended over there; after a whole lease nothing is left to save here."""

@@ -48,7 +48,7 @@ class Double:
     acknowledges: bool = True
     down: bool = False
     superseded: bool = False
-    refuses: bool = False  # heartbeats, as if the token had been revoked
+    refuses: ForbiddenError | None = None  # what heartbeats are answered with
     unheard: list[str] = field(default_factory=list)
     team: str = "analytics"
     works: dict[str, Work] = field(default_factory=dict)
@@ -168,7 +168,7 @@ class Double:
 
     def beat(self, message: Heartbeat) -> Message:
         if self.refuses:
-            raise ForbiddenError("unauthorized", "the token is not good", status=401)
+            raise self.refuses
         self.heartbeats.append(message)
         running = [held.attempt for held in message.running]
         finished = [held.attempt for held in message.finished]
@@ -249,7 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
                 answer = use()
             except ForbiddenError as error:
                 told = {"code": error.code, "detail": error.message}
-                return self._send(403, json.dumps(told).encode())
+                return self._send(error.status, json.dumps(told).encode())
             self.double.lock.notify_all()
         body = answer.model_dump_json() if isinstance(answer, Message) else json.dumps(answer)
         return self._send(200, body.encode())
