@@ -96,12 +96,22 @@ def valid_definitions(paths: Sequence[Path]) -> Definitions:
 
 
 def read_definitions(paths: Sequence[Path]) -> Definitions:
-    """Return what the files define, good and bad. Raises DefinitionError for an unreadable file."""
+    """Return what the files define, good and bad.
+
+    Raises DefinitionError for an unreadable file that is the only one.
+    """
     files: list[tuple[str, str]] = []
     specs: list[Spec] = []
     problems: list[Problem] = []
     for path in paths:
-        name, found, text = _loaded(path)
+        try:
+            name, found, text = _loaded(path)
+        except DefinitionError as error:
+            if len(paths) == 1 or error.problems:
+                raise
+            # The others' mistakes are told with it.
+            problems.append(Problem(str(path), 1, 1, error.code, error.message, error.hint))
+            continue
         before = len(problems)
         for loaded in found:
             problems.extend(loaded.problems)

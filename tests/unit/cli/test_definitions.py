@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,14 @@ def test_what_the_server_refuses_has_its_place_too(
     done = headway("apply", good)
     assert done.status == 2
     assert done.err == f"{good}:3:7: no team\n"
+
+
+def test_a_file_that_cannot_be_read_hides_no_mistake_of_another(
+    headway: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.yaml").write_text("steps: {a: {rnu: x}}\n")
+    done = headway("validate", str(tmp_path / "none.yaml"), str(tmp_path / "bad.yaml"), "--json")
+    assert done.status == 2
+    problems = json.loads(done.out)["problems"]
+    assert problems[0]["code"] == "unreadable_file"
+    assert "unknown_key" in {problem["code"] for problem in problems[1:]}
