@@ -29,7 +29,8 @@ from tests.unit.worker.double import TOKEN, Double
 __all__ = ["mark"]
 
 # Runs inside the worker, whose thread learns by a file when the test wants the failure: of Celery's
-# loop, or of the listener while it takes messages. It happens once.
+# loop, or of the listener while it takes messages. It happens once. (The thread looks for the file
+# again and again, because nothing tells a thread of a new file.)
 CELERY = """
 from celery.worker.consumer import Consumer
 from headway_worker.celery_consumer import StepConsumer

@@ -40,7 +40,7 @@ def done():
 
 
 def sleep(ms):
-    time.sleep(ms / 1000)
+    time.sleep(ms / 1000)  # the work that is measured
 """
 
 

@@ -79,6 +79,7 @@ def _watch(pids: Mapping[str, int], statements: Statements, seconds: float) -> d
     woken = {part: Wakeups(pid) for part, pid in pids.items()}
     started = time.monotonic()
     while (passed := time.monotonic() - started) < seconds:
+        # A thread that ends takes its count along: it is looked at while it lives.
         time.sleep(min(_LOOK_S, seconds - passed))
         for each in woken.values():
             each.look()

@@ -27,7 +27,7 @@ def kill_below(root: int, give_up: float = GIVE_UP_SECONDS) -> int:
         if time.monotonic() > deadline:
             return len(remaining)
         signal_all(remaining, signal.SIGKILL)
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(PAUSE_SECONDS)  # the kernel tells of the end of children alone, not of theirs
     return 0
 
 

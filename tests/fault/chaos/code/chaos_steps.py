@@ -10,7 +10,7 @@ def work(ticks: int, each: float) -> dict[str, int]:
     for tick in range(ticks):
         if tick:
             _say("tick")
-        time.sleep(each)
+        time.sleep(each)  # the work of the step, so that faults find it running
     _say("end")
     return {"attempt": int(os.environ["HEADWAY_ATTEMPT"])}
 
