@@ -11,11 +11,11 @@ import psycopg
 import pytest
 import redis
 
-from tests.servers import postgres
+from tests.servers import postgres, rabbitmq
 from tests.servers import redis as redis_servers
 from tests.servers.postgres import create_database, drop_database
 from tests.servers.processes import Processes
-from tests.servers.sources import Server
+from tests.servers.sources import Server, missing, temporary_folder
 from tests.servers.waiting import NeverHappenedError, wait_until
 
 
@@ -131,3 +131,33 @@ def test_children_die_with_the_process_that_started_them(processes: Processes) -
     assert psutil.pid_exists(child)
     owner.send(signal.SIGKILL)
     wait_until(lambda: not psutil.pid_exists(child), what="the death of the child")
+
+
+@pytest.mark.slow
+def test_a_rabbitmq_node_dies_with_the_process_that_started_it(processes: Processes) -> None:
+    """A node that outlived the tests would start an epmd of its own within a minute."""
+    if not rabbitmq.installed():
+        missing("RabbitMQ of our own", rabbitmq.HINT)
+    program = (
+        "import pathlib, sys, threading\n"
+        "from tests.servers.rabbitmq import Node\n"
+        "Node(pathlib.Path(sys.argv[1])).start()\n"
+        "print('up', flush=True)\n"
+        "threading.Event().wait()\n"
+    )
+    with temporary_folder("rabbitmq") as folder:
+        owner = processes.start([sys.executable, "-c", program, os.fspath(folder)])
+        owner.wait_for_output("up", within=90)
+        started = psutil.Process(owner.pid).children(recursive=True)
+        names = {each.name() for each in started}
+        assert {"epmd", "beam.smp"} <= names
+        owner.send(signal.SIGKILL)
+        wait_until(lambda: not any(map(alive, started)), what=f"the death of {names}")
+
+
+def alive(process: psutil.Process) -> bool:
+    """Say whether a process runs; one that ended and that nobody has asked about does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

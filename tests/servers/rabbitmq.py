@@ -7,10 +7,12 @@ because making one takes `rabbitmqctl` a second; elsewhere the management API ma
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -132,10 +134,7 @@ class Node:
         lines = [f"{name} = {value}\n" for name, value in configuration.items()]
         (self.folder / "rabbitmq.conf").write_text("".join(lines))
         (self.folder / "enabled_plugins").write_text("[].\n")
-        if self._epmd is None:
-            # Else the server would start one that outlives it.
-            names = ["epmd", "-address", "127.0.0.1", "-port", str(self._names)]
-            self._epmd = self._processes.start(names, name="epmd")
+        self._start_epmd()
         self._server = self._processes.start(
             [str(_PROGRAMS / "rabbitmq-server")], name="rabbitmq", env=self._environment()
         )
@@ -158,10 +157,26 @@ class Node:
     def close(self) -> None:
         self._processes.close()
 
+    def _start_epmd(self) -> None:
+        """Start the node's name service and wait for it: the node is forbidden to start one.
+
+        What Erlang starts by itself is a daemon that outlives the node.
+        """
+        if self._epmd is None:
+            argv = ["epmd", "-address", "127.0.0.1", "-port", str(self._names)]
+            self._epmd = self._processes.start(argv, name="epmd")
+        self._epmd.wait_for(lambda: _is_open(self._names), what="epmd")
+
     def _environment(self) -> dict[str, str]:
         folder = self.folder
         return {
             **os.environ,
+            # The script then becomes the node; else the node would be the child of a shell, and
+            # would not die with the tests.
+            "RUNNING_UNDER_SYSTEMD": "true",
+            # Every Erlang machine hears it, also the short-lived one by which the node, once a
+            # minute, would start an epmd that is gone.
+            "ERL_FLAGS": "-start_epmd false",
             "HOME": str(folder / "home"),
             "RABBITMQ_NODENAME": f"test{self._port}@localhost",
             "RABBITMQ_DIST_PORT": str(self._distribution),
@@ -179,6 +194,12 @@ class Node:
 
     def _answers(self) -> bool:
         return answers(f"{self.url}/{self.hosts()[-1]}")
+
+
+def _is_open(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
+        return True
+    return False
 
 
 def _definitions(hosts: Sequence[str]) -> dict[str, Any]:
