@@ -26,6 +26,8 @@ from headway.errors import UnavailableError
 
 _PROBES_A_LIMIT = 6
 _DOUBTS = 3
+# Longer than the listener's longest pause between two connections.
+_AGAIN_SECONDS = 2.5
 _log = structlog.get_logger()
 
 
@@ -108,8 +110,12 @@ class Hearing:
     def look(self) -> None:
         """Ask the broker whether the steps' queues have a consumer; twice without one is too often.
 
-        Just after a connection broke, a queue may be without.
+        Just after a connection broke, a queue may be without. With all slots in use it rightly may:
+        a worker that is sent more than it has room for stops listening.
         """
+        if not self._has_free_slot():
+            self._forsaken = set()
+            return
         try:
             found = set(self._voice.forsaken(self._queues()))
         except UnavailableError as error:
@@ -142,7 +148,12 @@ class Hearing:
             _log.error("deaf", seconds=round(now - self._unheard_since, 1))
             self._on_deaf()
 
+    def pause(self) -> float:
+        """Return for how many seconds to wait now: not for long while a queue seems forsaken."""
+        usual = self._limit / _PROBES_A_LIMIT
+        return min(usual, _AGAIN_SECONDS) if self._forsaken else usual
+
     def _run(self) -> None:
-        while not self._stopping.wait(self._limit / _PROBES_A_LIMIT):
+        while not self._stopping.wait(self.pause()):
             self.tick()
             self.look()

@@ -37,12 +37,13 @@ class Listener:
         self.clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         self.queues = list(OURS)
         self.reconnects = 0
+        self.has_free_slot = True
         self.hearing = Hearing(
             self.broker,
             self.clock,
             queues=lambda: self.queues,
             limit=timedelta(seconds=60),
-            has_free_slot=lambda: True,
+            has_free_slot=lambda: self.has_free_slot,
             reconnect=self._reconnect,
             on_deaf=lambda: None,
         )
@@ -73,6 +74,29 @@ def test_a_queue_that_nobody_consumes_at_two_looks_is_connected_to_anew(listener
     listener.broker.unconsumed = []
     listener.hearing.look()
     listener.broker.unconsumed = ["demo.b"]
+    listener.hearing.look()
+    assert listener.reconnects == 1
+
+
+def test_the_second_look_comes_soon(listener: Listener) -> None:
+    usual = listener.hearing.pause()
+    assert usual == 10, "a sixth of the limit"
+    listener.broker.unconsumed = ["demo.b"]
+    listener.hearing.look()
+    assert listener.hearing.pause() < usual / 2
+    listener.hearing.look()
+    assert listener.hearing.pause() == usual
+
+
+def test_a_worker_whose_slots_are_all_in_use_may_listen_to_nothing(listener: Listener) -> None:
+    """RabbitMQ sent it more than it has room for, so it gave that back and stopped listening."""
+    listener.broker.unconsumed = ["demo.b"]
+    listener.has_free_slot = False
+    listener.hearing.look()
+    listener.hearing.look()
+    listener.has_free_slot = True
+    listener.hearing.look()
+    assert listener.reconnects == 0, "it has just begun to listen again"
     listener.hearing.look()
     assert listener.reconnects == 1
 
