@@ -6,15 +6,19 @@ servers' addresses (by the entry point `headway.doctor`), also when no coordinat
 
 from __future__ import annotations
 
+import shlex
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from urllib.parse import unquote, urlsplit
 
+from headway.broker_options import is_redis
 from headway.clock import Clock, SystemClock
 from headway.errors import DefinitionError, HeadwayError, UnavailableError
 from headway.findings import Finding, fine, unknown, wrong
+from headway.protocol.queues import EVENTS
 from headway_coordinator.application.diagnosing import key_fingerprint
 from headway_coordinator.application.judging import judge_broker, judge_database
-from headway_coordinator.broker.inspecting import inspect_broker
+from headway_coordinator.broker.inspecting import foreign_queues, inspect_broker
 from headway_coordinator.settings import DoctorSettings
 from headway_coordinator.storage.inspecting import inspect_database
 
@@ -25,10 +29,17 @@ _MOST_SKEW_S = 5.0
 class Examiner:
     """Examines at most every five seconds, however many ask: each look opens connections."""
 
-    def __init__(self, database_url: str, broker_url: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        broker_url: str,
+        clock: Clock,
+        queues: Callable[[], Sequence[str]] = lambda: (),
+    ) -> None:
+        """`queues` returns the names of the steps' queues; it may raise UnavailableError."""
         self._examine: Callable[[], list[Finding]] = lambda: [
             *examine_database(database_url, clock),
-            *examine_broker(broker_url),
+            *examine_broker(broker_url, queues),
         ]
         self._clock = clock
         self._lock = threading.Lock()
@@ -69,15 +80,36 @@ def judge_skew(check: str, early: float, late: float, between: str) -> Finding:
     return fine(check, f"the clocks of {between} agree within {_MOST_SKEW_S:.0f} s")
 
 
-def examine_broker(url: str) -> Iterator[Finding]:
-    """Yield what is to be said of the broker."""
+def examine_broker(url: str, queues: Callable[[], Sequence[str]] = lambda: ()) -> Iterator[Finding]:
+    """Yield what is to be said of the broker, and of these queues and the events' own."""
     try:
         yield from judge_broker(inspect_broker(url))
+        if not is_redis(url):
+            yield from _judge_queues(url, [EVENTS, *_or_none(queues)])
     except (UnavailableError, DefinitionError) as error:
         mend = "check HEADWAY_BROKER_URL, the server, and what lies between"
         if isinstance(error, DefinitionError):
             mend = error.hint or mend
         yield wrong("broker.reachable", error.message, mend)
+
+
+def _or_none(queues: Callable[[], Sequence[str]]) -> Sequence[str]:
+    """Return the queues; none while the database is away, which another finding says."""
+    try:
+        return queues()
+    except UnavailableError:
+        return ()
+
+
+def _judge_queues(url: str, queues: Sequence[str]) -> Iterator[Finding]:
+    check, host = "broker.queues", urlsplit(url).path[1:]
+    found = foreign_queues(url, queues)
+    for queue, words in sorted(found.items()):
+        message = f"it is of another kind than Headway's, so nobody can use it: {words}"
+        mend = f"rabbitmqctl -p {shlex.quote(unquote(host) or '/')} delete_queue {queue}"
+        yield wrong(check, message, f"{mend}; all that waits is sent anew", subject=queue)
+    if not found:
+        yield fine(check, "Headway's queues are of the kind that it declares")
 
 
 def examine_here() -> tuple[list[Finding], str | None]:

@@ -98,6 +98,7 @@ def serve(settings: CoordinatorSettings) -> int:
             settings.database_url.get_secret_value(),
             settings.broker_url.get_secret_value(),
             clock,
+            lambda: [row["queue"] for row in storage.queries.queues(teams=None)],
         ),
         broker_answers=BrokerPing(settings.broker_url.get_secret_value(), clock),
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import redis.exceptions
-from kombu import Connection, Producer
+from amqp.exceptions import AccessRefused, NotFound, PreconditionFailed
+from kombu import Connection, Producer, Queue
 
-from headway.broker_options import connection_arguments, is_redis
+from headway.broker_options import connection_arguments, declaration, is_redis
 from headway.errors import UnavailableError
 from headway_coordinator.application.facts import AmqpFacts, BrokerFacts, RedisFacts
 
@@ -24,10 +25,26 @@ def inspect_broker(url: str) -> BrokerFacts:
         UnavailableError: it cannot be reached, or refuses the sign-in.
         DefinitionError: this is no broker's address.
     """
+    with _connected(url) as connection:
+        return _redis(connection) if is_redis(url) else _amqp(connection)
+
+
+def foreign_queues(url: str, queues: Iterable[str]) -> dict[str, str]:
+    """Return those queues that are there, but not of the kind that Headway declares, and the
+    server's words for it. None on Redis, which has one kind. Raises as `inspect_broker`."""
+    if is_redis(url):
+        return {}
+    with _connected(url) as connection:
+        told = {queue: _unlike_ours(connection, queue) for queue in queues}
+    return {queue: words for queue, words in told.items() if words is not None}
+
+
+@contextlib.contextmanager
+def _connected(url: str) -> Iterator[Connection]:
     arguments = connection_arguments(url)
     try:
         with Connection(**arguments) as connection:
-            return _redis(connection) if is_redis(url) else _amqp(connection)
+            yield connection
     except Exception as error:  # the transports raise whatever their libraries do
         said = " ".join(str(error).split())[:300] or type(error).__name__
         raise UnavailableError(
@@ -87,3 +104,15 @@ def _amqp(connection: Connection) -> AmqpFacts:
         version=str(properties.get("version", "unknown")),
         blocked=bool(blocked),
     )
+
+
+def _unlike_ours(connection: Connection, queue: str) -> str | None:
+    """Declare the queue as Headway does, if it is there; return what the server has against it."""
+    try:
+        connection.channel().queue_declare(queue, passive=True)
+        Queue(**declaration(queue)).queue_declare(channel=connection.channel())
+    except (NotFound, AccessRefused):
+        return None  # not there, or this user may not declare it
+    except PreconditionFailed as error:
+        return str(error.reply_text)
+    return None
