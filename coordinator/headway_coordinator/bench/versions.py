@@ -9,13 +9,18 @@ from typing import Any
 
 from headway.broker_options import is_redis
 from headway_coordinator.bench.cases import MANY_SLOTS, SLOTS
+from headway_coordinator.broker.inspecting import inspect_broker
 
 _DISTRIBUTIONS = ("headway", "celery", "kombu", "redis", "psycopg", "sqlalchemy", "uvicorn")
 _DATABASE_SETTINGS = ("server_version", "fsync", "synchronous_commit", "full_page_writes")
 
 
 def versions(database: str, broker: str, results: str, rounds: int) -> dict[str, Any]:
-    """Return the document's `versions` and `settings`."""
+    """Return the document's `versions` and `settings`; `results` may be empty.
+
+    Raises:
+        UnavailableError: the broker cannot be reached.
+    """
     found = {name: _version(name) for name in _DISTRIBUTIONS}
     settings: dict[str, Any] = {
         "slots": SLOTS,
@@ -31,9 +36,9 @@ def versions(database: str, broker: str, results: str, rounds: int) -> dict[str,
         rows = _database_settings(database)
         found["postgresql"] = rows.pop("server_version")
         settings |= rows
-    found["redis_server"] = _redis_version(results) if results else None
+    found["redis_server"] = _server_version(results) if results else None
     if not is_redis(broker):
-        found["rabbitmq"] = _rabbitmq_version(broker)
+        found["rabbitmq"] = _server_version(broker)
     return {"versions": {"python": platform.python_version(), **found}, "settings": settings}
 
 
@@ -54,17 +59,7 @@ def _database_settings(url: str) -> dict[str, Any]:
         }
 
 
-def _redis_version(url: str) -> str | None:
-    import redis
-
-    with redis.Redis.from_url(url) as client:
-        found = client.info("server").get("redis_version")
-        return None if found is None else str(found)
-
-
-def _rabbitmq_version(url: str) -> str | None:
-    from kombu import Connection
-
-    with Connection(url, connect_timeout=5) as connection:
-        properties = connection.connection.server_properties
-        return str(properties.get("version", "")) or None
+def _server_version(url: str) -> str | None:
+    """Return the broker's version, reached as Headway's own processes reach it."""
+    found = inspect_broker(url).version
+    return None if found == "unknown" else found
