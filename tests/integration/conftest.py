@@ -1,7 +1,8 @@
-"""The cluster fixture: PostgreSQL and Redis, nothing started yet."""
+"""Fixtures: a cluster with PostgreSQL and a broker, nothing started yet; a site of workers."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,8 +11,10 @@ import pytest
 
 from tests.integration.brokers import FIXTURES, Broker
 from tests.integration.cluster import Cluster
+from tests.integration.worker_site import Events, Site
 from tests.servers.processes import Processes
 from tests.servers.proxy import FaultProxy
+from tests.unit.worker.double import Double
 
 
 @pytest.fixture(params=FIXTURES)
@@ -37,3 +40,28 @@ def cluster(
     yield made
     made.close()
     processes.close()
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with Double() as made:
+        yield made
+
+
+@pytest.fixture
+def events(broker: Broker, double: Double) -> Iterator[Events]:
+    made = Events(broker.url, double)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def site(processes: Processes, broker: Broker, double: Double, tmp_path: Path) -> Iterator[Site]:
+    made = Site(processes, broker.url, double, tmp_path)
+    yield made
+    processes.close()
+
+
+@pytest.fixture
+def mark() -> str:
+    return str(10_000_000 + secrets.randbelow(10_000_000))

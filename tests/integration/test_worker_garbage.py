@@ -20,13 +20,11 @@ from headway.protocol.envelope import redis_task
 from headway.protocol.messages import Dispatch, Outcome
 from headway.protocol.queues import TASK
 from tests.integration.garbage import GARBAGE, envelope
-from tests.integration.test_worker_life import QUEUE, Events, Site, ended_with, mark, sleepers
+from tests.integration.worker_site import QUEUE, Events, Site, ended_with, sleepers
 from tests.servers.processes import Child, Processes
 from tests.servers.sources import free_port
 from tests.servers.waiting import wait_until
 from tests.unit.worker.double import TOKEN, Double
-
-__all__ = ["mark"]
 
 # Runs inside the worker, whose thread learns by a file when the test wants the failure: of Celery's
 # loop, or of the listener while it takes messages. It happens once. (The thread looks for the file

@@ -16,7 +16,7 @@ from headway.protocol.messages import Outcome
 from headway_worker.main import DEAF_STATUS
 from headway_worker.voice import BrokerVoice
 from tests.integration.brokers import Broker, through
-from tests.integration.test_worker_life import QUEUE, Events, Site, ended_with
+from tests.integration.worker_site import QUEUE, Events, Site, ended_with
 from tests.servers import rabbitmq
 from tests.servers.processes import Child, Processes
 from tests.servers.proxy import FaultProxy
@@ -53,19 +53,6 @@ STEPS = {
     "redis": "self._queues.clear()",
     "rabbit": "[self._channel.basic_cancel(tag) for tag in self._tags]",
 }
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with Double() as made:
-        yield made
-
-
-@pytest.fixture
-def site(processes: Processes, broker: Broker, double: Double, tmp_path: Path) -> Iterator[Site]:
-    made = Site(processes, broker.url, double, tmp_path)
-    yield made
-    processes.close()
 
 
 @pytest.mark.timeout(60 + 60 * CUTS)
