@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -84,9 +85,9 @@ def changed_tree(body: bytes, chance: random.Random) -> bytes:
             case 0 if isinstance(owner, dict):
                 del owner[key]
             case 1:
-                owner[key] = chance.choice(HOSTILE)
+                owner[key] = copy.deepcopy(chance.choice(HOSTILE))  # later changes go into it
             case 2:
-                owner[key] = json.loads(json.dumps(chance.choice(found)[0]))
+                owner[key] = copy.deepcopy(chance.choice(found)[0])
             case _:
                 owner[key] = [[[[owner[key]]]]]
     text = json.dumps(tree)
