@@ -12,21 +12,30 @@ DEEPEST = 100  # levels of lists and objects; strict readers stop at 200, with w
 
 def unportable(value: Any) -> str | None:
     """Return why a JSON value cannot be held everywhere, or None if it can."""
-    waiting = [(value, 1)]
-    while waiting:
-        item, level = waiting.pop()
-        match item:
-            case str() if odd := _NO_TEXT.search(item):
-                return f"the character U+{ord(odd.group()):04X} is not allowed"
-            case int() | float() if (why := _unheld(item)) is not None:
+    level, depth = [value], 1
+    while level:
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, str):
+                if (odd := _unheld_character(item)) is not None:
+                    return f"the character U+{ord(odd):04X} is not allowed"
+            elif isinstance(item, dict | list):
+                if depth > DEEPEST:
+                    return f"it is nested deeper than {DEEPEST} levels"
+                below.extend(item)
+                if isinstance(item, dict):
+                    below.extend(item.values())
+            elif isinstance(item, int | float) and (why := _unheld(item)) is not None:
                 return why
-            case dict() | list() if level > DEEPEST:
-                return f"it is nested deeper than {DEEPEST} levels"
-            case dict():
-                waiting.extend((part, level + 1) for pair in item.items() for part in pair)
-            case list():
-                waiting.extend((part, level + 1) for part in item)
+        level, depth = below, depth + 1
     return None
+
+
+def _unheld_character(text: str) -> str | None:
+    if text.isascii() and "\0" not in text:  # nearly every text, told without a search
+        return None
+    odd = _NO_TEXT.search(text)
+    return odd.group() if odd is not None else None
 
 
 def unheld_number(value: Any) -> str | None:
