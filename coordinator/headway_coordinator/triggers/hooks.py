@@ -19,11 +19,14 @@ Code: TypeAlias = Literal["unsigned", "bad_signature", "stale"]
 
 @dataclass(frozen=True, slots=True)
 class HookRequest:
-    """A request as it came: header names in lower case, the body untouched."""
+    """A request as it came: header names in lower case, the body untouched.
 
-    headers: Mapping[str, str]
+    Headers hold tokens, so nothing of a request is shown where one is logged.
+    """
+
+    headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,11 @@ def test_refusals_say_nothing_of_secrets_and_of_what_was_sent(name: str) -> None
     assert not any(text in said for text in ("what-was-sent", "what-is-right", *sent))
 
 
+def test_a_request_that_is_logged_shows_nothing_of_itself() -> None:
+    request = HookRequest(headers={"a": "hidden"}, body=b"hidden", query={"a": "hidden"})
+    assert "hidden" not in repr(request)
+
+
 TOKENS = ["alertmanager", "docker-registry", "s3", "jenkins", "cdevents", "generic"]
 
 
