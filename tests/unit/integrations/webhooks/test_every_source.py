@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from headway_coordinator.integrations.webhooks import SOURCES, Refused, Verified
 from headway_coordinator.integrations.webhooks.reading import MOST_EVENTS
 from headway_coordinator.triggers.hooks import MalformedEvent
 from tests.unit.integrations.webhooks.requests import (
+    NORMAL,
     NOW,
     SECRET,
     Sent,
@@ -56,6 +60,14 @@ def test_nothing_is_taken_without_proof(name: str) -> None:
     found = SOURCES[name].verify(ask({}), [SECRET], NOW)
     assert isinstance(found, Refused)
     assert found.code == "unsigned"
+
+
+def test_every_source_and_key_is_documented() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "triggers.md").read_text("utf-8")
+    first_cells = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    named = {name for cell in first_cells for name in re.findall(r"`([a-z0-9_-]+)`", cell)}
+    assert NAMES | NORMAL | {"unsigned", "bad_signature", "stale"} == named
+    assert set(re.findall(r"^\*\*([a-z0-9-]+)\*\*:", page, re.MULTILINE)) == NAMES
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'"text"', b"[]", b"\xff\xfe", b'{"a":NaN}'])
