@@ -41,6 +41,21 @@ RECORDS = (
         "`retry`: these keys, or a number, which is `max`.",
         ("$defs", "retry", "anyOf", 1),
     ),
+    (
+        "A trigger",
+        "Each entry of `triggers`; exactly one of `schedule`, `webhook`, `event`, `asset` and "
+        "`pipeline` says its kind.",
+        ("$defs", "trigger"),
+    ),
+    ("A schedule", "`schedule` of a trigger: `cron` or `every`.", ("$defs", "schedule")),
+    ("A webhook", "`webhook` of a trigger.", ("$defs", "webhook")),
+    ("An event", "`event` of a trigger.", ("$defs", "event")),
+    ("An asset", "`asset` of a trigger: one of the three.", ("$defs", "asset")),
+    ("Another pipeline", "`pipeline` of a trigger.", ("$defs", "pipeline")),
+    ("Same events", "`dedupe` of a trigger.", ("$defs", "trigger", "properties", "dedupe")),
+    ("Batches", "`batch` of a trigger.", ("$defs", "trigger", "properties", "batch")),
+    ("Limits", "`concurrency`.", ("properties", "concurrency")),
+    ("A notice", "Each entry of `notify`.", ("properties", "notify", "items")),
     ("An HTTP request", "`http` of a step.", ("$defs", "step", "properties", "http")),
     ("Defaults", "`defaults`: for all steps that do not give the key.", ("properties", "defaults")),
 )
@@ -146,7 +161,17 @@ def kind(held: Mapping[str, Any]) -> str:
             return "any value"
 
 
-ANCHORS = {"param": "a-param", "step": "a-step", "retry": "retries"}
+ANCHORS = {
+    "param": "a-param",
+    "step": "a-step",
+    "retry": "retries",
+    "trigger": "a-trigger",
+    "schedule": "a-schedule",
+    "webhook": "a-webhook",
+    "event": "an-event",
+    "asset": "an-asset",
+    "pipeline": "another-pipeline",
+}
 
 
 def mapping(held: Mapping[str, Any]) -> str:

@@ -42,6 +42,92 @@ RETRY = st.one_of(
         },
     ),
 )
+
+
+def _has_distinct_names(triggers: list[dict[str, Any]]) -> bool:
+    names = [trigger["name"] for trigger in triggers if "name" in trigger]
+    return len(set(names)) == len(names)
+
+
+_EVENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.from_regex(r"[a-z][a-z0-9-]{0,5}", fullmatch=True),
+        "if": st.sampled_from(["run.team == 'x'", "true"]),
+    },
+)
+_OF_EVENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "dedupe": st.fixed_dictionaries(
+            {"key": st.just("${{ event.id }}")}, optional={"window": DURATIONS}
+        ),
+        "debounce": DURATIONS,
+    },
+)
+_ENDS = st.lists(st.sampled_from(["succeeded", "failed", "timed_out"]), min_size=1, max_size=3)
+_URIS = st.lists(
+    st.sampled_from(["s3://raw/a", "s3://raw/b?x=%20", "hdfs:///c"]),
+    min_size=1,
+    max_size=3,
+    unique=True,
+)
+_KINDS = st.one_of(
+    st.fixed_dictionaries(
+        {"cron": st.sampled_from(["@daily", "*/5 * * * 1-5", "0  6 ? * MON#1"])},
+        optional={
+            "timezone": st.sampled_from(["UTC", "Europe/Paris"]),
+            "jitter": st.sampled_from(["0s", "90s"]),
+            "missed": st.sampled_from(["latest", "all", "none"]),
+        },
+    ).map(lambda schedule: {"schedule": schedule}),
+    st.fixed_dictionaries(
+        {"every": st.sampled_from(["1s", "1h30m", "2d"])},
+        optional={
+            "start": st.just("2026-01-31T06:00:00+02:00"),
+            "end": st.just("2027-01-31T06:00:00Z"),
+        },
+    ).map(lambda schedule: {"schedule": schedule}),
+    st.tuples(
+        st.one_of(
+            st.fixed_dictionaries(
+                {
+                    "source": st.sampled_from(["github", "s3", "standard-webhooks"]),
+                    "secret": st.sampled_from(["secret://a", ["secret://a", "secret://b"]]),
+                },
+                optional={
+                    "name": st.sampled_from(["made", "other"]),
+                    "event": st.sampled_from(["push", ["push", "pull_request.opened"], ["push"]]),
+                },
+            ).map(lambda webhook: {"webhook": webhook}),
+            st.fixed_dictionaries(
+                {"type": st.sampled_from(["com.example.*", "on", "*"])},
+                optional={"source": SAID, "subject": st.just("a*")},
+            ).map(lambda event: {"event": event}),
+            st.sampled_from(["any", "all"]).flatmap(
+                lambda how: _URIS.map(lambda uris: {"asset": {how: uris}})
+            ),
+            st.fixed_dictionaries({"name": st.just("ingest")}, optional={"on": _ENDS}).map(
+                lambda pipeline: {"pipeline": pipeline}
+            ),
+        ),
+        _OF_EVENTS,
+    ).map(lambda parts: {**parts[0], **parts[1]}),
+)
+TRIGGERS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
+    st.tuples(_KINDS, _EVENTS).map(lambda parts: {**parts[1], **parts[0]}), max_size=4
+).filter(_has_distinct_names)
+NOTICES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "on": st.one_of(st.just("failed"), st.just(["recovered", "failed"])),
+            "webhook": st.sampled_from(["secret://chat", "https://example.com/hook"]),
+        }
+    ),
+    max_size=2,
+)
+
+
 _ANY = {
     "when": st.sampled_from([str(rule) for rule in When]),
     "if": st.just("1 < 2"),
@@ -50,6 +136,7 @@ _ANY = {
     "timeout": DURATIONS,
     "queue_timeout": DURATIONS,
     "allow_failure": st.booleans(),
+    "produces": _URIS,
 }
 _OUTPUTS = st.dictionaries(NAMES, st.sampled_from(TYPES), max_size=3)
 _PROCESS = {
@@ -106,7 +193,7 @@ def definitions(draw: st.DrawFn) -> dict[str, Any]:
     for name in names:
         needs = draw(st.lists(st.sampled_from(list(steps)), unique=True)) if steps else []
         steps[name] = {**draw(STEPS), **({"needs": needs} if needs else {})}
-    head = draw(
+    head: dict[str, Any] = draw(
         st.fixed_dictionaries(
             {},
             optional={
@@ -115,6 +202,12 @@ def definitions(draw: st.DrawFn) -> dict[str, Any]:
                 "labels": st.dictionaries(TEXT, st.one_of(TEXT, st.booleans(), NUMBERS)),
                 "code": st.fixed_dictionaries({"path": SAID}),
                 "params": st.dictionaries(NAMES, PARAMS, max_size=3),
+                "triggers": TRIGGERS,
+                "overlap": st.sampled_from(["allow", "queue", "skip", "replace"]),
+                "concurrency": st.fixed_dictionaries(
+                    {"limit": st.integers(1, 10)}, optional={"key": st.just("${{ run.team }}")}
+                ),
+                "notify": NOTICES,
                 "priority": st.integers(-1000, 1000),
                 "timeout": DURATIONS,
                 "defaults": st.fixed_dictionaries(
@@ -125,4 +218,12 @@ def definitions(draw: st.DrawFn) -> dict[str, Any]:
     )
     last = draw(st.sampled_from([{}, {"finally": {"last_of_all": draw(RUN)}}]))
     start = {"headway": 1, "pipeline": "made", "team": "demo", "owner": draw(SAID)}
+    required = [n for n, param in head.get("params", {}).items() if _is_required(param)]
+    for trigger in head.get("triggers", []):
+        if required:
+            trigger["params"] = {name: {} for name in required}
     return {**start, **head, "steps": steps, **last}
+
+
+def _is_required(param: dict[str, Any]) -> bool:
+    return bool(param.get("required", "default" not in param))

@@ -15,6 +15,8 @@ from headway.authoring.sites import Given, Site
 from headway.authoring.wire import decoded, encoded
 from headway.authoring.writing import yaml_of
 from headway.spec import load, schema
+from headway.spec.changes import changes
+from headway.spec.writing import written
 from tests.property.definitions import definitions
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())
@@ -52,6 +54,16 @@ def test_a_tree_of_python_values_means_the_same(document: dict[str, Any]) -> Non
     assert written is not None
     assert found.spec.digest == written.digest
     assert text == yaml_of(document)
+
+
+@given(definitions())
+def test_what_is_stored_is_written_back(document: dict[str, Any]) -> None:
+    spec = load(yaml_of(document), "f").spec
+    assert spec is not None
+    again = load(written(spec.canonical), "f").spec
+    assert again is not None
+    assert again.digest == spec.digest
+    assert changes(spec.canonical, again.canonical) == []
 
 
 @given(definitions())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypedDict, Unpack, get_type_hints
 
@@ -31,8 +31,12 @@ class PipelineKeys(TypedDict, total=False):
     description: str
     labels: Values
     code: str | Values
+    triggers: Sequence[Values]
+    overlap: str
+    concurrency: Values
     priority: int
     timeout: Duration
+    notify: Sequence[Values]
     defaults: Values
 
 

@@ -34,6 +34,7 @@ class StepKeys(TypedDict, total=False):
     env: Values
     inputs: Values
     artifacts: Sequence[str]
+    produces: Sequence[str]
     workdir: str
     interpreter: str
 

@@ -15,6 +15,7 @@ from headway.cli.connection import connect
 from headway.cli.definitions import valid_definitions
 from headway.cli.printing import clean, one_line, print_document, rows_of
 from headway.cli.stored import change_lines
+from headway.cli.triggers import ShownTrigger, shown_triggers, trigger_lines
 from headway.clock import SystemClock
 from headway.errors import ForbiddenError, UnavailableError
 
@@ -40,6 +41,7 @@ class Planned:
 
     spec: Spec
     params: Mapping[str, Mapping[str, Any]]
+    triggers: Sequence[ShownTrigger]
     steps: Sequence[OutlinedStep]
     server: Server
     changes: Sequence[Change]
@@ -80,7 +82,8 @@ def _planned(spec: Spec, params: Mapping[str, Mapping[str, Any]], server: Server
 
     before = server.stored.get("definition") if server.stored else None
     found = changes(before, spec.canonical) if isinstance(before, Mapping) else []
-    return Planned(spec, params, outline(spec.canonical), server, found)
+    triggers = shown_triggers(spec.canonical, SystemClock().now())
+    return Planned(spec, params, triggers, outline(spec.canonical), server, found)
 
 
 def ask(client: Client, spec: Spec) -> Server:
@@ -130,6 +133,7 @@ def _document(planned: Planned) -> dict[str, Any]:
         "team": spec.team,
         "digest": spec.digest,
         "params": planned.params,
+        "triggers": [trigger.as_dict() for trigger in planned.triggers],
         "steps": [step.as_dict() for step in planned.steps],
         "queues": [_queue(planned, queue, count) for queue, count in _queues(planned).items()],
         "compared_with": compared,
@@ -162,6 +166,7 @@ def _lines(planned: Planned) -> list[str]:
     spec = planned.spec
     lines = [f"{spec.team}/{spec.pipeline}, digest {spec.digest[:12]}"]
     lines += _section("params", [_param_line(n, p) for n, p in planned.params.items()])
+    lines += _section("triggers", trigger_lines(planned.triggers))
     lines += _section("steps", _step_lines(planned.steps))
     queues = [_queue(planned, queue, count) for queue, count in _queues(planned).items()]
     lines += _section("queues", [_queue_line(queue) for queue in queues])

@@ -6,11 +6,11 @@ comprehension deep) hold before anything is evaluated; the deadline is the calle
 coordinator evaluates in a process that it can end.
 """
 
-from headway.expressions.checking import check
+from headway.expressions.checking import check, check_type
 from headway.expressions.evaluation import context, evaluate, evaluate_condition, lookup
 from headway.expressions.limits import ExpressionError
 from headway.expressions.names import RESERVED, Names, names, simple_path
-from headway.expressions.scope import Fault, Scope
+from headway.expressions.scope import RUN_FIELDS, Fault, Scope, with_interval
 from headway.expressions.template import (
     Part,
     Template,
@@ -22,6 +22,7 @@ from headway.expressions.template import (
 
 __all__ = [
     "RESERVED",
+    "RUN_FIELDS",
     "ExpressionError",
     "Fault",
     "Names",
@@ -30,6 +31,7 @@ __all__ = [
     "Template",
     "as_text",
     "check",
+    "check_type",
     "context",
     "evaluate",
     "evaluate_condition",
@@ -39,4 +41,5 @@ __all__ = [
     "resolve",
     "simple_path",
     "template",
+    "with_interval",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from headway.expressions.durations import parse_duration
 from headway.expressions.limits import ExpressionError
 from headway.expressions.names import RESERVED, loop_variable, simple_path
-from headway.expressions.scope import RUN_FIELDS, STEP_FIELDS, Fault, Scope
+from headway.expressions.scope import EVENT_FIELDS, RUN_FIELDS, STEP_FIELDS, Fault, Scope
 from headway.expressions.syntax import (
     MACROS,
     Call,
@@ -32,17 +32,28 @@ def check(source: str, scope: Scope, *, condition: bool = False) -> list[Fault]:
 
     `condition` demands a boolean, as `if` does.
     """
+    faults, result, offset = _checked(source, scope)
+    if condition and result not in ("bool", "any") and not faults:
+        message = f"a condition must be true or false, and this is {shown(result)}"
+        return [Fault(offset, "not_boolean", message, "compare it with something")]
+    return faults
+
+
+def check_type(source: str, scope: Scope) -> tuple[list[Fault], str]:
+    """Return every fault of an expression, in the order of their places, and the type it gives."""
+    faults, result, _ = _checked(source, scope)
+    return faults, result
+
+
+def _checked(source: str, scope: Scope) -> tuple[list[Fault], str, int]:
+    """Return the faults, the type, and where the expression begins."""
     try:
         tree = _path_tree(source) or parse(source)
     except ExpressionError as error:
-        return [Fault(error.offset, "bad_expression", error.message, mend_of(source))]
+        return [Fault(error.offset, "bad_expression", error.message, mend_of(source))], "any", 0
     checker = _Checker(scope)
     result = checker.type_of(tree, {})
-    if condition and result not in ("bool", "any") and not checker.faults:
-        message = f"a condition must be true or false, and this is {shown(result)}"
-        hint = "compare it with something"
-        checker.faults.append(Fault(tree.offset, "not_boolean", message, hint))
-    return sorted(checker.faults, key=lambda fault: fault.offset)
+    return sorted(checker.faults, key=lambda fault: fault.offset), result, tree.offset
 
 
 def _path_tree(source: str) -> Expr | None:
@@ -94,11 +105,13 @@ class _Checker:
             self._fault(node.offset, "bad_expression", message)
         elif node.name not in self._scope.roots:
             self._unknown_root(node, bound)
-        return "object" if node.name == "run" else "any"
+        return "object" if node.name in ("run", "event") else "any"
 
     def _unknown_root(self, node: Ident, bound: Mapping[str, str]) -> None:
-        hint = None
-        if node.name in self._scope.params:
+        hint = self._scope.absent.get(node.name)
+        if hint is not None:
+            pass
+        elif node.name in self._scope.params:
             hint = f"did you mean `params.{node.name}`?"
         elif node.name in self._scope.outputs:
             hint = f"did you mean `steps.{node.name}`?"
@@ -231,11 +244,11 @@ class _Checker:
         """Consume the links that lead to a declared value; return its type."""
         root = node.base.name if isinstance(node.base, Ident) else ""
         known = root in self._scope.roots and root not in bound
-        if known and root in ("params", "steps", "run"):
+        if known and root in ("params", "steps", "run", "event"):
             key = links[0].key()
             if key is not None:
                 return self._of_root(root, links)
-            if root != "run":
+            if root in ("params", "steps"):
                 message = f"`{root}` must be followed by a name, as in `{root}.x`"
                 self._fault(links[0].offset, "bad_expression", message)
                 return "any"
@@ -246,6 +259,8 @@ class _Checker:
         key = link.key() or ""
         if root == "steps":
             return self._step(key, link, links)
+        if root == "event":
+            return EVENT_FIELDS.get(key, "any")
         known = self._scope.params if root == "params" else RUN_FIELDS
         if key in known:
             return known[key]

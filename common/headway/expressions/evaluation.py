@@ -17,6 +17,7 @@ from headway.clock import rfc3339
 from headway.expressions.durations import format_duration
 from headway.expressions.limits import MAX_LIST_ITEMS, MAX_RESULT_BYTES, ExpressionError
 from headway.expressions.names import Names, simple_path
+from headway.expressions.scope import RUN_FIELDS, with_interval
 from headway.expressions.syntax import parse
 
 
@@ -74,8 +75,8 @@ def context(
     """
     made: dict[str, Any] = {}
     if "run" in wanted.roots:
-        logical_date = run.get("logical_date")
-        made["run"] = {**run, "logical_date": _typed(logical_date, "datetime")}
+        full = with_interval(run)
+        made["run"] = {name: _typed(value, RUN_FIELDS.get(name)) for name, value in full.items()}
     if "params" in wanted.roots:
         made["params"] = {
             name: _typed(params[name], param_types.get(name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 STEP_FIELDS = {"state": "string", "outputs": "outputs", "artifacts": "any"}
 RUN_FIELDS = {
@@ -11,7 +12,20 @@ RUN_FIELDS = {
     "pipeline": "string",
     "team": "string",
     "logical_date": "datetime",
+    "data_interval_start": "datetime",
+    "data_interval_end": "datetime",
 }
+# Any other key is an extension that the event's sender has named.
+EVENT_FIELDS = {
+    "id": "string",
+    "source": "string",
+    "type": "string",
+    "subject": "any",
+    "time": "datetime",
+    "data": "any",
+    "name": "string",
+}
+_INTERVAL = ("data_interval_start", "data_interval_end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +34,7 @@ class Scope:
     which is never `step`, the one that it belongs to.
 
     `roots` are the names that mean something here: `event` and `item` only where there is one.
+    `absent` says of other roots why not, for the hint.
     """
 
     params: Mapping[str, str] = field(default_factory=dict)
@@ -27,6 +42,17 @@ class Scope:
     upstream: Container[str] = frozenset()
     roots: frozenset[str] = frozenset({"params", "steps", "run"})
     step: str = ""
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+def with_interval(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a run with its data interval.
+
+    That of a run which no schedule started begins and ends at its logical date.
+    """
+    logical_date = run.get("logical_date")
+    interval = {key: run.get(key) or logical_date for key in _INTERVAL}
+    return {**run, **interval}
 
 
 @dataclass(frozen=True, slots=True)

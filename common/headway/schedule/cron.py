@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from cronsim import CronSim, CronSimError
@@ -29,6 +29,8 @@ ALIASES = {
 MAX_LENGTH = 200
 # From which a first tick is looked for; cronsim looks 50 years on.
 _SOME_DAY = datetime(2024, 1, 1)  # noqa: DTZ001 - local time
+_A_YEAR = timedelta(days=366)
+_MANY = 100
 _FIELDS = {
     "minute": "0 to 59, such as 0, */15 or 0,30",
     "hour": "0 to 23, such as 6, 8-18 or */2",
@@ -73,6 +75,22 @@ class Cron:
     def previous(self, before: datetime) -> datetime | None:
         """Return the last local time (naive) before one of whole seconds; None within 50 years."""
         return self._found(before, reverse=True)
+
+    def shortest_gap(self, enough: timedelta) -> timedelta:
+        """Return the shortest time between two ticks of a year; the first up to `enough` will do.
+
+        Of an expression that ticks often, the first hundred are looked at.
+        """
+        ticks = [_SOME_DAY]
+        gap = _A_YEAR
+        while ticks[-1] - _SOME_DAY < _A_YEAR and len(ticks) < _MANY and gap > enough:
+            found = self.next(ticks[-1])
+            if found is None:
+                break
+            ticks.append(found)
+            if len(ticks) > 2:
+                gap = min(gap, ticks[-1] - ticks[-2])
+        return gap
 
     def _found(self, start: datetime, *, reverse: bool) -> datetime | None:
         search = copy.copy(_template(self.text, reverse=reverse))  # reading the text takes longer

@@ -13,8 +13,9 @@ from typing import Any
 from headway.spec.definition import Loaded, Spec, load, load_all
 from headway.spec.jsonschema import schema
 from headway.spec.params import Param, bind
+from headway.spec.starting import completed
 
-__all__ = ["Loaded", "Param", "Spec", "bind_params", "load", "load_all", "schema"]
+__all__ = ["Loaded", "Param", "Spec", "bind_params", "completed", "load", "load_all", "schema"]
 
 
 def bind_params(
@@ -22,9 +23,10 @@ def bind_params(
 ) -> dict[str, Any]:
     """Return a JSON value for each declared param: given and coerced, or its default.
 
-    Text from a command line becomes the declared type. `run` holds `id`, `pipeline`, `team` and
-    `logical_date` (an aware datetime or RFC 3339 text), which defaults may name. Raises
-    DefinitionError with code `invalid_params` and every problem.
+    Text from a command line becomes the declared type. `run` holds `id`, `pipeline`, `team`,
+    `logical_date` and, if a schedule started it, `data_interval_start` and `data_interval_end`
+    (aware datetimes or RFC 3339 texts), which defaults may name. Raises DefinitionError with code
+    `invalid_params` and every problem.
     """
     canonical = definition.canonical if isinstance(definition, Spec) else definition
     return bind(canonical["params"], given, run)

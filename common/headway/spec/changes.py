@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-_GROUPS = ("steps", "finally")
+_GROUPS = ("triggers", "steps", "finally")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +25,22 @@ class Change:
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """Return every difference, in the order of the new spec; what is gone comes where it stood.
 
-    A step that is new or gone is one change. None when the two have one digest.
+    A trigger or step that is new or gone is one change. None when the two have one digest.
     """
-    found = list(_mappings((), _without_steps(old), _without_steps(new)))
+    found = list(_mappings((), _without_groups(old), _without_groups(new)))
     for group in _GROUPS:
-        found += _steps(group, old.get(group) or [], new.get(group) or [])
+        found += _named(group, old.get(group) or [], new.get(group) or [])
     return found
 
 
-def _without_steps(spec: Mapping[str, Any]) -> dict[str, Any]:
+def _without_groups(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in spec.items() if key not in _GROUPS}
 
 
-def _steps(
+def _named(
     group: str, old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]
 ) -> Iterator[Change]:
-    before, after = ({str(step["name"]): step for step in steps} for steps in (old, new))
+    before, after = ({str(part["name"]): part for part in parts} for parts in (old, new))
     yield from _mappings((group,), before, after)
     kept_before = [name for name in before if name in after]
     kept_after = [name for name in after if name in before]

@@ -15,7 +15,9 @@ from headway.spec.graph import check_graph
 from headway.spec.params import Param, read_params
 from headway.spec.references import check_references
 from headway.spec.report import MAX_PROBLEMS, Report
+from headway.spec.starting import OVERLAP, UNSAID, read_concurrency, read_notify, said
 from headway.spec.steps import DEFAULT_CLASS, ENV, RETRY, read_retry, read_step
+from headway.spec.triggers import Owner, read_triggers
 from headway.spec.values import Key
 
 
@@ -98,19 +100,29 @@ def _loaded(root: Node | None, report: Report) -> Loaded:
 def _spec(root: MappingNode, read: dict[str, Any], report: Report) -> Spec:
     params: dict[str, Param] = read["params"]
     defaults = {**_NO_DEFAULTS, **read["defaults"]}
+    _read_starts(root, read, report)
     main, last = (_group(root, group, report, defaults) for group in ("steps", "finally"))
     check_graph(root, report)
     check_references(root, [*main, *last], params, report)
+    head = {key: value for key, value in read.items() if key not in ("defaults", *_GROUPS)}
     canonical = {
-        **{
-            key: value for key, value in read.items() if key not in ("defaults", "steps", "finally")
-        },
+        **said(head, UNSAID),
         "params": {name: param.as_dict() for name, param in params.items()},
         "steps": main,
         "finally": last,
     }
     digest = "" if report.problems() else digest_of(canonical)
     return Spec(read["pipeline"], read["team"], read["owner"], digest, params, canonical)
+
+
+def _read_starts(root: MappingNode, read: dict[str, Any], report: Report) -> None:
+    """Triggers and concurrency name params, so they are read when those are known."""
+    if "triggers" in root.entries:
+        owner = Owner(str(read["pipeline"]), read["params"])
+        read["triggers"] = read_triggers(root.entries["triggers"][1], owner, report)
+    if "concurrency" in root.entries:
+        node = root.entries["concurrency"][1]
+        read["concurrency"] = read_concurrency(node, read["params"], report)
 
 
 def _group(
@@ -163,6 +175,7 @@ def _default_retry(node: Node, report: Report) -> dict[str, Any]:
     return {**RETRY, **read_retry(node, report)}
 
 
+_GROUPS = ("steps", "finally")
 _DEFAULTS: dict[str, Key] = {
     "class": Key(values.name("class", names.RESOURCE_CLASS)),
     "timeout": Key(values.seconds("timeout")),
@@ -172,7 +185,7 @@ _DEFAULTS: dict[str, Key] = {
     "interpreter": Key(values.text("interpreter")),
 }
 # Keys of the design that later versions add.
-_LATER = frozenset(["triggers", "overlap", "concurrency", "slo", "notify", "data"])
+_LATER = frozenset(["slo", "data"])
 _KEYS: dict[str, Key] = {
     "headway": Key(_version, required=True),
     "pipeline": Key(values.name("pipeline", names.PIPELINE), required=True),
@@ -183,8 +196,12 @@ _KEYS: dict[str, Key] = {
     "labels": Key(values.mapping_of("labels", values.environment("a label")), default=dict),
     "code": Key(_code),
     "params": Key(read_params, default=dict),
+    "triggers": Key(values.anything, default=list),
+    "overlap": Key(values.choice("overlap", OVERLAP), default=lambda: "allow"),
+    "concurrency": Key(values.anything),
     "priority": Key(values.integer("priority", -1000, 1000), default=lambda: 0),
     "timeout": Key(values.seconds("timeout")),
+    "notify": Key(read_notify, default=list),
     "defaults": Key(_defaults, default=dict),
     "steps": Key(values.anything, required=True),
     "finally": Key(values.anything),

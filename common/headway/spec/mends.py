@@ -13,6 +13,17 @@ from headway.spelling import did_you_mean
 # Keys of other tools, and what stands for them here.
 _OURS = {
     **dict.fromkeys(("on", "schedule", "cron", "trigger", "schedule_interval"), "triggers"),
+    **dict.fromkeys(("schedules", "sensors", "sensor"), "triggers"),
+    **dict.fromkeys(("max_active_runs", "max_parallel_runs"), "concurrency"),
+    **dict.fromkeys(("concurrency_policy", "concurrencyPolicy"), "overlap"),
+    **dict.fromkeys(("notifications", "alerts", "on_failure", "email"), "notify"),
+    **dict.fromkeys(("outlets", "assets", "datasets"), "produces"),
+    **dict.fromkeys(("tz", "time_zone", "zone"), "timezone"),
+    **dict.fromkeys(("interval", "period"), "every"),
+    **dict.fromkeys(("start_date", "from"), "start"),
+    **dict.fromkeys(("end_date", "until"), "end"),
+    **dict.fromkeys(("catchup", "misfire", "startingDeadlineSeconds"), "missed"),
+    **dict.fromkeys(("events", "actions"), "event"),
     **dict.fromkeys(("jobs", "tasks", "stages"), "steps"),
     **dict.fromkeys(("name", "dag_id", "id"), "pipeline"),
     **dict.fromkeys(("parameters", "variables", "arguments"), "params"),
@@ -29,10 +40,6 @@ _OURS = {
     **dict.fromkeys(("function", "module", "callable"), "python"),
 }
 _LATER = {
-    "triggers": "start runs with `headway run`, or with POST /api/v1/runs from what has a clock",
-    "overlap": "leave it out; every run that is asked for starts",
-    "concurrency": "leave it out; the slots of the workers are the limit",
-    "notify": "leave it out; watch the metrics, or ask the API",
     "foreach": "make it one step that loops, or write the steps out",
     "matrix": "write the steps out",
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 from headway.clock import rfc3339
 from headway.errors import DefinitionError, Problem
+from headway.expressions import RUN_FIELDS, with_interval
 from headway.expressions.durations import parse_duration
 from headway.portable import unportable
 from headway.spec import mends, names, values
@@ -22,7 +23,6 @@ from headway.spec.values import Key
 
 TYPES = ("string", "int", "float", "bool", "date", "datetime", "duration", "list", "object")
 _DEFAULT_OF_RUN = re.compile(r"\s*\$\{\{\s*run\.([a-z_]+)\s*\}\}\s*")
-RUN_FIELDS = ("id", "pipeline", "team", "logical_date")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def _default(node: Node, kind: str, name: str, report: Report) -> Any:
         where = node.place(match.start(1))
         report.at(*where, "unknown_name", f"a run has no `{field}`", hint)
         return None
-    fitting = ("date", "datetime") if field == "logical_date" else ("string",)
+    fitting = ("date", "datetime") if RUN_FIELDS[field] == "datetime" else ("string",)
     if kind not in fitting:
         message = f"the default of `{name}` must be of type {kind}; `run.{field}` is of type "
         report.at(*place, "wrong_type", message + fitting[-1], f"make it {{type: {fitting[-1]}}}")
@@ -110,6 +110,16 @@ def _checked(node: Node, kind: str, what: str, report: Report) -> Any:
     except ValueError as error:
         report.on(node, "wrong_type", f"{what} must be of type {kind}: {error}", _mend(node, kind))
         return None
+
+
+def read_value(node: Node, param: Param, report: Report) -> Any:
+    """Return the canonical value of a node that gives a param a literal."""
+    value = _checked(node, param.type, f"`{param.name}`", report)
+    if param.enum is not None and value is not None and value not in param.enum:
+        shown = ", ".join(str(option) for option in param.enum)
+        message = f"`{values.shown(str(value))}` is not in the enum of `{param.name}`"
+        report.on(node, "bad_value", message, f"one of: {shown}")
+    return value
 
 
 def _mend(node: Node, kind: str) -> str:
@@ -195,7 +205,7 @@ def _of_run(default: Any, run: Mapping[str, Any]) -> Any:
     match = _DEFAULT_OF_RUN.fullmatch(default) if isinstance(default, str) else None
     if match is None:
         return default
-    value = run[match.group(1)]
+    value = with_interval(run)[match.group(1)]
     if value is None:
         raise ValueError(f"the run has no {match.group(1)}")
     return value

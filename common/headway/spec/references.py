@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from headway.expressions import (
-    ExpressionError,
-    Fault,
-    Scope,
-    Template,
-    check,
-    simple_path,
-    template,
+from headway.expressions import ExpressionError, Scope, Template, simple_path, template
+from headway.spec.document import Mapping, Node
+from headway.spec.expression_texts import (
+    check_condition,
+    check_secrets,
+    check_templates,
+    refuse_secrets,
+    refuse_templates,
+    texts,
 )
-from headway.spec.document import Mapping, Node, Scalar, Sequence
 from headway.spec.graph import needs_of
 from headway.spec.params import Param
 from headway.spec.report import Report
-from headway.spec.secrets import PLACES, PREFIX, fault_in
+from headway.spec.secrets import PLACES
 from headway.spec.steps import LATER
 
 Steps = dict[str, Node]
 
 _TEMPLATED = frozenset({"env", "with", "http", "wait", "inputs"})
 _OWN_RULES = frozenset({"run", "if"})
-_SECRET_HINT = "only the texts of `env`, `with` and `http` are given secrets"
 _PROCESS_KINDS = frozenset({"run", "python"})
 _IMPLIED_OUTPUTS = {"http": {"status": "int"}}
 
@@ -47,7 +45,7 @@ def check_references(
             scope = Scope(params=types, outputs=outputs, upstream=upstream, step=name)
             _check_step(root, node, scope, report)
     if "params" in root.entries:
-        _refuse_secrets("params", root.entries["params"][1], report)
+        refuse_secrets("params", root.entries["params"][1], report)
 
 
 def _steps(root: Mapping, group: str) -> Steps:
@@ -117,38 +115,27 @@ def _check_step(root: Mapping, step: Mapping, scope: Scope, report: Report) -> N
         if report.full:
             return
         if key in PLACES:
-            _check_secrets(node, report)
+            check_secrets(node, report)
         elif key not in LATER:
-            _refuse_secrets(key, node, report)
+            refuse_secrets(key, node, report)
         if key == "if":
-            _check_condition(node, scope, report)
+            check_condition(node, scope, report)
         elif key == "inputs":
             _check_inputs(node, scope, report)
         elif key in _TEMPLATED:
-            _check_templates(node, scope, report)
+            check_templates(node, scope, report)
         elif key not in _OWN_RULES and key not in LATER:
-            _refuse_templates(key, node, report)
+            refuse_templates(key, node, report)
     if _PROCESS_KINDS & step.entries.keys():
         _, defaults = root.entries.get("defaults", (None, None))
         if isinstance(defaults, Mapping) and "env" in defaults.entries:
-            _check_templates(defaults.entries["env"][1], scope, report)
-            _check_secrets(defaults.entries["env"][1], report)
-
-
-def _check_condition(node: Node, scope: Scope, report: Report) -> None:
-    if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.text.strip():
-        return
-    if "${{" in node.text:
-        place = node.place(node.text.index("${{"))
-        message = "`if` is an expression as it stands"
-        report.at(*place, "bad_expression", message, "write it without `${{ }}`")
-        return
-    _note(check(node.text, scope, condition=True), node, 0, report)
+            check_templates(defaults.entries["env"][1], scope, report)
+            check_secrets(defaults.entries["env"][1], report)
 
 
 def _check_inputs(node: Node, scope: Scope, report: Report) -> None:
-    _check_templates(node, scope, report)
-    for scalar in _texts(node):
+    check_templates(node, scope, report)
+    for scalar in texts(node):
         try:
             parsed = template(scalar.text)
         except ExpressionError:
@@ -159,68 +146,3 @@ def _check_inputs(node: Node, scope: Scope, report: Report) -> None:
             hint = "such as ${{ steps.extract.artifacts }}"
             message = "an input is the artifacts of one step"
             report.on(scalar, "bad_value", message, hint)
-
-
-def _check_templates(node: Node, scope: Scope, report: Report) -> None:
-    for scalar in _texts(node):
-        try:
-            parsed = template(scalar.text)
-        except ExpressionError as error:
-            place = scalar.place(error.offset)
-            report.at(*place, "bad_expression", error.message, "close it: ${{ params.day }}")
-            continue
-        for part in parsed.expressions if isinstance(parsed, Template) else ():
-            if report.full:
-                return
-            if PREFIX in part.source:
-                message = "what an expression gives is never taken for a secret"
-                hint = "write secret://name beside `${{ }}`, not inside"
-                report.at(*scalar.place(part.offset), "bad_secret", message, hint)
-            _note(check(part.source, scope), scalar, part.offset, report)
-
-
-def _check_secrets(node: Node, report: Report) -> None:
-    url = node.entries.get("url") if isinstance(node, Mapping) else None
-    for scalar in _texts(node):
-        if PREFIX not in scalar.text:
-            continue
-        fault = fault_in(scalar.text, is_url=url is not None and scalar is url[1])
-        if fault is not None:
-            report.at(*scalar.place(fault.offset), "bad_secret", fault.message, fault.hint)
-
-
-def _refuse_secrets(key: str, node: Node, report: Report) -> None:
-    for scalar in _texts(node):
-        if PREFIX in scalar.text:
-            place = scalar.place(scalar.text.index(PREFIX))
-            hint = 'pass it by env: {NAME: "secret://…"} and write "$NAME" here'
-            hint = hint if key == "run" else _SECRET_HINT
-            report.at(*place, "bad_secret", f"`{key}` cannot hold a secret", hint)
-
-
-def _refuse_templates(key: str, node: Node, report: Report) -> None:
-    for scalar in _texts(node):
-        if "${{" in scalar.text:
-            place = scalar.place(scalar.text.index("${{"))
-            message = f"`{key}` cannot hold an expression"
-            report.at(*place, "bad_expression", message, "env, with, http, wait and inputs can")
-
-
-def _note(faults: list[Fault], scalar: Scalar, base: int, report: Report) -> None:
-    for fault in faults:
-        place = scalar.place(base + fault.offset)
-        report.at(*place, fault.code, fault.message, fault.hint)
-
-
-def _texts(node: Node) -> Iterator[Scalar]:
-    """Yield every text below a node that is a value."""
-    match node:
-        case Scalar():
-            if isinstance(node.value, str):
-                yield node
-        case Sequence():
-            for item in node.items:
-                yield from _texts(item)
-        case Mapping():
-            for _, value in node.entries.values():
-                yield from _texts(value)

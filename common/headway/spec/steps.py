@@ -8,9 +8,11 @@ from typing import Any
 
 from headway.plan.model import Kind, When
 from headway.spec import names, values
+from headway.spec.assets import uris
 from headway.spec.document import Mapping, Node, Scalar
 from headway.spec.report import Report, did_you_mean
 from headway.spec.secrets import PREFIX
+from headway.spec.starting import UNSAID_OF_STEP, said
 from headway.spec.values import Key, Reader
 
 OUTPUT_TYPES = ("string", "int", "float", "bool", "date", "datetime", "duration", "list", "object")
@@ -42,7 +44,7 @@ def read_step(name: str, node: Node, report: Report, defaults: dict[str, Any]) -
     step["retry"] = {**defaults["retry"], **(step["retry"] or {})}
     if kind == Kind.PYTHON and step["interpreter"] is None:
         step["interpreter"] = defaults["interpreter"]
-    return {"name": name, "kind": kind, **step}
+    return {"name": name, "kind": kind, **said(step, UNSAID_OF_STEP)}
 
 
 def _kind(name: str, node: Mapping, report: Report) -> str | None:
@@ -205,7 +207,7 @@ LATER_KINDS = frozenset(
     }
 )
 LATER = LATER_KINDS | frozenset(
-    ["foreach", "max_parallel", "matrix", "cache", "repeat", "produces", "pool", "undo"]
+    ["foreach", "max_parallel", "matrix", "cache", "repeat", "pool", "undo"]
 )
 ENV = values.mapping_of("env", values.environment("a variable"), names.variable)
 KEYS: dict[str, Key] = {
@@ -222,6 +224,7 @@ KEYS: dict[str, Key] = {
         default=dict,
     ),
     "artifacts": Key(values.sequence_of("artifacts", _inside("an artifact")), default=list),
+    "produces": Key(uris("produces"), default=list),
     "inputs": Key(
         values.mapping_of("inputs", values.text("an input"), names.identifier("input")),
         default=dict,

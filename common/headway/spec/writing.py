@@ -17,13 +17,26 @@ from headway.plan.digest import digest_of
 from headway.spec.definition import load
 from headway.spec.document import is_no_text
 from headway.spec.steps import DEFAULT_CLASS, KINDS, RETRY
+from headway.spec.trigger_writing import written_triggers
 
 _TOP = (
     *("headway", "pipeline", "team", "owner", "runbook", "description", "labels", "code", "params"),
-    *("priority", "timeout"),
+    *("triggers", "overlap", "concurrency", "priority", "timeout", "notify"),
 )
 _STEP = (
-    *("needs", "when", "if", *KINDS, "class", "env", "with", "outputs", "artifacts", "inputs"),
+    *(
+        "needs",
+        "when",
+        "if",
+        *KINDS,
+        "class",
+        "env",
+        "with",
+        "outputs",
+        "artifacts",
+        "produces",
+        "inputs",
+    ),
     *("retry", "timeout", "queue_timeout", "workdir", "interpreter", "allow_failure"),
 )
 _STEP_DEFAULTS: dict[str, Any] = {
@@ -47,6 +60,10 @@ def written(canonical: Mapping[str, Any]) -> str:
     document = {key: _timed(key, value) for key, value in document.items() if _says(value)}
     if canonical.get("params"):
         document["params"] = {n: _param(param) for n, param in canonical["params"].items()}
+    if "triggers" in document:
+        document["triggers"] = written_triggers(canonical)
+    if "concurrency" in document:
+        document["concurrency"] = {k: v for k, v in canonical["concurrency"].items() if _says(v)}
     if not document.get("priority"):
         document.pop("priority", None)
     for group in ("steps", "finally"):
@@ -110,7 +127,7 @@ def _http(http: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: _timed(key, value)
         for key, value in http.items()
-        if (_says(value) or (key == "json" and value is not None))
+        if (_says(value) or (key in ("json", "expect") and value is not None))
         and _HTTP_DEFAULTS.get(key) != value
     }
 
@@ -127,13 +144,16 @@ class _Writer(yaml.SafeDumper):
 
 def _text(writer: _Writer, value: str) -> yaml.ScalarNode:
     style = None
-    if "\n" in value:
+    if _ODD_BREAKS & set(value):
+        style = '"'  # with these as escapes: bare, some readers take them for ends of lines
+    elif "\n" in value:
         style = "|"
     elif is_no_text(value) or value.lower() in _ONCE_BOOLEAN:
         style = '"'
     return writer.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
+_ODD_BREAKS = frozenset("\x85\u2028\u2029")
 _ONCE_BOOLEAN = frozenset({"yes", "no", "on", "off"})  # other tools still read them so
 _Writer.add_representer(str, _text)
 

@@ -353,7 +353,7 @@ def test_keys_of_later_versions_and_unknown_ones_are_the_readers_to_tell() -> No
         shell("true", name="a", foreach="x")  # type: ignore[call-arg]
 
     with pytest.raises(Exception, match="mistakes") as caught:
-        made(small, triggers=[], ownr="x")
+        made(small, slo=[], ownr="x")
     codes = {each.code for each in caught.value.problems}  # type: ignore[attr-defined]
     assert codes == {"not_supported", "unknown_key"}
 

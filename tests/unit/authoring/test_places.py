@@ -180,3 +180,23 @@ def test_tokens_are_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("HEADWAY_TOKEN", "hw_x")
     [problem] = problems(tmp_path, "import os\nos.environ['HEADWAY_TOKEN']")
     assert problem.message == "KeyError: 'HEADWAY_TOKEN'"
+
+
+def test_a_mistake_in_a_trigger(tmp_path: Path) -> None:
+    text = """\
+from headway import pipeline, shell
+
+@pipeline(team="demo", owner="o", overlap="wait", triggers=[
+    {"schedule": {"cron": "61 * * * *"}},
+    {"pipeline": {"name": "other", "on": "done"}, "if": "event.x >"},
+])
+def first():
+    shell("true", name="a", produces=["sales"])
+"""
+    assert shown(tmp_path, text) == [
+        'bad_value: "wait", triggers=[',
+        'bad_cron: "61 * * * *"}},',
+        'bad_value: "done"}, "if": "event.x >"},',
+        'bad_expression: >"},',
+        'bad_uri: "sales"])',
+    ]

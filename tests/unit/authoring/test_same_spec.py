@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -11,6 +11,7 @@ import pytest
 import headway
 import headway.spec.definition as definition_keys
 from headway import Expression, Handle, finally_, http, pipeline, python, shell, wait
+from headway.authoring.definition import Definition
 from headway.authoring.pipelines import PipelineKeys
 from headway.authoring.steps import HttpKeys, StepKeys
 from headway.authoring.values import WORDS
@@ -176,3 +177,63 @@ def test_every_key_of_a_definition_has_its_argument() -> None:
 
 def test_the_words_of_expressions_are_those_of_the_reader() -> None:
     assert WORDS == RESERVED
+
+
+@pipeline(
+    team="demo",
+    owner="o",
+    triggers=[
+        {
+            "schedule": {
+                "cron": "@daily",
+                "timezone": "Europe/Paris",
+                "jitter": timedelta(minutes=5),
+            }
+        },
+        {
+            "schedule": {"every": timedelta(hours=6), "start": datetime(2026, 1, 1, 6, tzinfo=UTC)},
+            "if": headway.expression("run.logical_date.getDayOfWeek() != 0"),
+            "params": {"day": headway.expression("run.data_interval_start")},
+        },
+        {
+            "name": "pushed",
+            "webhook": {"source": "github", "event": ["push"], "secret": "secret://hook"},
+            "params": {"day": date(2026, 1, 31)},
+            "dedupe": {"key": "${{ event.data.after }}", "window": "2h"},
+        },
+    ],
+    overlap="skip",
+    concurrency={"key": "${{ params.day }}", "limit": 2},
+    notify=[{"on": "failed", "webhook": "secret://chat"}],
+)
+def started(day: Annotated[str, "The day."] = "${{ run.logical_date }}") -> None:
+    shell("make", name="a", produces=["s3://warehouse/a"])
+
+
+STARTED = """
+headway: 1
+pipeline: started
+team: demo
+owner: o
+params: {day: {type: date, default: "${{ run.logical_date }}", description: The day.}}
+triggers:
+  - schedule: {cron: "0 0 * * *", timezone: Europe/Paris, jitter: 5m}
+  - schedule: {every: 6h, start: 2026-01-01T06:00:00Z}
+    if: run.logical_date.getDayOfWeek() != 0
+    params: {day: "${{ run.data_interval_start }}"}
+  - name: pushed
+    webhook: {source: github, event: push, secret: secret://hook}
+    params: {day: 2026-01-31}
+    dedupe: {key: "${{ event.data.after }}", window: 2h}
+overlap: skip
+concurrency: {key: "${{ params.day }}", limit: 2}
+notify: [{on: [failed], webhook: secret://chat}]
+steps: {a: {run: make, produces: ["s3://warehouse/a"]}}
+"""
+
+
+def test_triggers_in_python_are_those_in_yaml() -> None:
+    spec = load(STARTED, "f").spec
+    assert spec is not None
+    assert started.build().spec().digest == spec.digest
+    assert Definition.from_yaml(started.build().to_yaml()).spec().digest == spec.digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,59 @@ def test_an_invalid_file_is_not_planned(headway: Command, api: ApiDouble, file: 
     assert done.status == 2
     assert done.document["error"]["problems"]
     assert api.asked == []
+
+
+TRIGGERS = """\
+triggers:
+  - schedule: {cron: "30 2 * * *", timezone: Europe/Paris}
+    params: {day: "${{ run.data_interval_start }}"}
+  - {name: once, schedule: {every: 1h, end: 2026-01-01T00:00:00Z}, params: {day: 2026-01-31}}
+  - webhook: {source: github, event: [push, release], secret: secret://hook}
+    if: event.data.ref == "refs/heads/main"
+    params: {day: "${{ event.time }}"}
+  - {asset: {all: ["s3://a", "s3://b"]}, params: {day: 2026-01-31}}
+  - {pipeline: {name: ingest}, params: {day: 2026-01-31}}
+  - {event: {type: com.example.*, source: x}, params: {day: 2026-01-31}}
+"""
+
+
+def test_triggers_with_the_next_times_of_schedules(
+    headway: Command, api: ApiDouble, file: str
+) -> None:
+    Path(file).write_text(TRIGGERS + TEXT)
+    stored(api, TEXT)
+    lines = headway("plan", file).out.splitlines()
+    start = lines.index("triggers:")
+    assert lines[start + 1] == "  schedule  cron 30 2 * * * in Europe/Paris"
+    assert re.fullmatch(
+        r"            next (\w{3} \S+ 0[23]:[03]0:00 \+0[12]00(, )?){3}", lines[start + 2]
+    )
+    assert lines[start + 3 : start + 9] == [
+        "  once      every 1h",
+        "            next never",
+        "  webhook   webhook /api/v1/hooks/github/sales: push, release; "
+        'if event.data.ref == "refs/heads/main"',
+        "  asset     all of the assets s3://a, s3://b",
+        "  pipeline  pipeline ingest: succeeded",
+        "  event     event com.example.* source x",
+    ]
+    assert any(line.startswith("  + triggers.asset: {") for line in lines)
+
+
+def test_next_times_as_json(headway: Command, api: ApiDouble, file: str) -> None:
+    Path(file).write_text(TRIGGERS + TEXT)
+    api.on("GET /queues", Reply({"queues": [], "next": None}))
+    [plan] = headway("plan", file, "--json").document["plans"]
+    first, once, webhook, *_ = plan["triggers"]
+    assert (first["name"], first["kind"]) == ("schedule", "schedule")
+    assert first["schedule"]["timezone"] == "Europe/Paris"
+    assert len(set(first["next"])) == 3
+    assert all(re.fullmatch(r"\S+T0[01]:[03]0:00.000Z", each) for each in first["next"])
+    assert first["next"] == sorted(first["next"])
+    assert (once["next"], webhook["next"]) == ([], [])
+
+
+def test_without_triggers_there_is_none(headway: Command, api: ApiDouble, file: str) -> None:
+    api.on("GET /queues", Reply({"queues": [], "next": None}))
+    assert "triggers" not in headway("plan", file).out
+    assert headway("plan", file, "--json").document["plans"][0]["triggers"] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headway.expressions import Scope, check
+from headway.expressions import Scope, check, check_type
 
 SCOPE = Scope(
     params={
@@ -135,3 +135,30 @@ def test_several_faults_come_at_once_in_order() -> None:
     faults = check("params.m > 1 && steps.late.state == 1", SCOPE)
     found = [(f.offset, f.code) for f in faults]
     assert found == [(7, "unknown_name"), (16, "wrong_type"), (22, "not_upstream")]
+
+
+EVENTS = Scope(roots=frozenset({"event", "run"}), absent={"params": "they are given here"})
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("event.time", "datetime"),
+        ("event.time > run.data_interval_start", "bool"),
+        ("event['type'] + '!'", "string"),
+        ("event.data.ref", "any"),
+        ("event.traceparent", "any"),
+        ("event", "object"),
+        ("event[event.name]", "any"),
+        ("size(event.data.items)", "int"),
+        ("run.data_interval_end", "datetime"),
+    ],
+)
+def test_what_is_known_of_an_event(source: str, kind: str) -> None:
+    assert check_type(source, EVENTS) == ([], kind)
+
+
+def test_why_a_root_is_absent_is_told() -> None:
+    [fault] = check("params.day == event.data.day", EVENTS)
+    assert (fault.code, fault.hint) == ("unknown_name", "they are given here")
+    assert [fault.code for fault in check("event.time == 'x'", EVENTS)] == ["wrong_type"]

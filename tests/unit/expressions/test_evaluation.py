@@ -146,3 +146,20 @@ def test_plain_paths_need_no_interpreter(monkeypatch: pytest.MonkeyPatch) -> Non
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     assert lookup(("run", "at"), {"run": {"at": moment}}) == "2026-01-01T00:00:00.000Z"
     assert lookup(("run", "d"), {"run": {"d": timedelta(minutes=90)}}) == "1h30m"
+
+
+def test_the_data_interval_is_made_of_timestamps() -> None:
+    interval = {
+        "data_interval_start": "2026-02-28T06:00:00Z",
+        "data_interval_end": "2026-03-01T06:00:00Z",
+    }
+    source = "run.data_interval_end - run.data_interval_start"
+    nothing: dict[str, Any] = {"params": {}, "param_types": {}, "steps": {}, "output_types": {}}
+    given = context(names(source), run={**RUN, **interval}, **nothing)
+    assert evaluate(source, given) == "1d"
+    assert evaluate("run.data_interval_start", given) == "2026-02-28T06:00:00.000Z"
+    # A run that no schedule started is about its logical date.
+    for run in (RUN, {**RUN, "data_interval_start": None}):
+        given = context(names(source), run=run, **nothing)
+        assert evaluate(source, given) == "0s"
+        assert evaluate("run.data_interval_end", given) == "2026-03-01T06:00:00.000Z"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headway.plan import When
-from headway.spec import load, schema
+from headway.spec import completed, load, schema
 
 HEAD = "headway: 1\npipeline: p\nteam: t\nowner: o\n"
 
@@ -192,8 +192,9 @@ def test_the_canonical_form_survives_json() -> None:
 
 def test_the_schema_knows_every_key_that_is_read() -> None:
     made = schema()
-    assert set(made["properties"]) == canonical("steps: {a: {run: x}}").keys() | {"defaults"}
+    full = completed(canonical("steps: {a: {run: x}}"))
+    assert set(made["properties"]) == full.keys() | {"defaults"}
     step = made["$defs"]["step"]["properties"]
-    read = first("{run: x}").keys() - {"name", "kind"}
+    read = full["steps"][0].keys() - {"name", "kind"}
     assert set(step) == read | {"run", "python", "http", "wait"}
     json.dumps(made)

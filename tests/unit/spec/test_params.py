@@ -106,3 +106,26 @@ def test_a_duration_stays_as_it_was_written() -> None:
     declared = spec("a: {type: duration, default: 90s}, b: {type: duration, enum: [60m, 1h]}")
     assert declared.params["a"].default == "90s"
     assert bind_params(declared, {"b": "60m"}, RUN) == {"a": "90s", "b": "60m"}
+
+
+def test_a_default_may_name_the_data_interval() -> None:
+    loaded = load(
+        "headway: 1\npipeline: p\nteam: t\nowner: o\nparams:\n"
+        '  first: {type: date, default: "${{ run.data_interval_start }}"}\n'
+        '  last: {type: datetime, default: "${{ run.data_interval_end }}"}\n'
+        "steps: {a: {run: x}}\n",
+        "f",
+    )
+    assert loaded.spec is not None
+    interval = {
+        "data_interval_start": datetime(2026, 2, 28, 6, tzinfo=UTC),
+        "data_interval_end": datetime(2026, 3, 1, 6, tzinfo=UTC),
+    }
+    assert bind_params(loaded.spec, {}, {**RUN, **interval}) == {
+        "first": "2026-02-28",
+        "last": "2026-03-01T06:00:00.000Z",
+    }
+    assert bind_params(loaded.spec, {}, RUN) == {
+        "first": "2026-03-01",
+        "last": "2026-03-01T06:00:00.000Z",
+    }

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from headway.spec import load, schema
+from headway.spec import completed, load, schema
 from headway.spec.descriptions import DEFAULTS, DESCRIPTIONS
 from headway.spec.document import documents, plain
 from headway.spec.report import Report
@@ -54,14 +54,25 @@ def test_every_key_is_described() -> None:
 
 
 def test_defaults_are_the_readers_own() -> None:
-    step = load(HEAD + "steps: {a: {http: {url: 'https://x'}}}", "f").spec
+    trigger = "pipeline: {name: q}, dedupe: {key: '${{ event.id }}'}"
+    triggers = f"triggers: [{{schedule: {{every: 1h}}}}, {{{trigger}}}]\n"
+    step = load(HEAD + triggers + "steps: {a: {http: {url: 'https://x'}}}", "f").spec
     assert step is not None
     read = step.canonical["steps"][0]
+    first, second = step.canonical["triggers"]
     for name, default in DEFAULTS.items():
         record, _, key = name.partition(".")
-        found = {"pipeline": step.canonical, "step": read, "retry": RETRY, "http": read["http"]}
-        seconds = {"5s": 5.0, "5m": 300.0}
-        assert found[record][key] == seconds.get(default, default)
+        found = {
+            "pipeline": completed(step.canonical),
+            "step": read,
+            "retry": RETRY,
+            "http": read["http"],
+            "schedule": first["schedule"],
+            "of_pipeline": second["pipeline"],
+            "dedupe": second["dedupe"],
+        }
+        read_as = {"0s": 0.0, "5s": 5.0, "5m": 300.0, "1d": 86400.0, "succeeded": ["succeeded"]}
+        assert found[record][key] == read_as.get(default, default)
 
 
 @pytest.mark.parametrize(
