@@ -118,7 +118,10 @@ def _spec(root: MappingNode, read: dict[str, Any], report: Report) -> Spec:
 def _read_starts(root: MappingNode, read: dict[str, Any], report: Report) -> None:
     """Triggers and concurrency name params, so they are read when those are known."""
     if "triggers" in root.entries:
-        owner = Owner(str(read["pipeline"]), read["params"])
+        declared = root.entries.get("params", (None, None))[1]
+        given = declared.entries.keys() if isinstance(declared, MappingNode) else set()
+        broken = frozenset(given - read["params"].keys())
+        owner = Owner(str(read["pipeline"]), read["params"], broken)
         read["triggers"] = read_triggers(root.entries["triggers"][1], owner, report)
     if "concurrency" in root.entries:
         node = root.entries["concurrency"][1]

@@ -46,10 +46,11 @@ _FITTING: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The pipeline that the triggers start."""
+    """The pipeline that the triggers start; `broken` are params whose declaration has mistakes."""
 
     pipeline: str
     params: Named[str, Param]
+    broken: frozenset[str] = frozenset()
 
 
 def read_triggers(node: Node, owner: Owner, report: Report) -> list[dict[str, Any]]:
@@ -181,6 +182,8 @@ def _check_params(
     given = place.entries if isinstance(place, Mapping) and place is not node else {}
     for name, (key, value) in given.items():
         param = owner.params.get(name)
+        if param is None and name in owner.broken:
+            continue  # told where it is declared
         if param is None:
             hint = did_you_mean(name, owner.params) or _known(owner.params)
             message = f"the pipeline has no param `{values.shown(name)}`"

@@ -191,3 +191,39 @@ def test_what_some_readers_take_for_the_end_of_a_line_is_refused(character: str)
     [again] = load_all(written(escaped.spec.canonical), "f.yaml")
     assert again.spec is not None
     assert again.spec.digest == escaped.spec.digest
+
+
+ODD_VALUES = (
+    *("null", "-1", "1.5", "true", "[]", "{}", "''", "'* * * * *'", "'H * * * *'", "'@every 1s'"),
+    *("'${{ event.id }}'", "'${{ x'", "secret://a", "s3://a", "0s", "99999d", "'\\0'", "[null]"),
+    *("0001-01-01T00:00:00Z", "'9999-12-31T23:59:59+00:00'", "{a: '${{ run.id }}'}", "1e400"),
+)
+KEYS_OF_TRIGGERS = (
+    *("name", "if", "params", "dedupe", "debounce", "batch", "cron", "every", "timezone", "jitter"),
+    *("start", "end", "missed", "source", "event", "secret", "type", "subject", "uri", "any"),
+    *("all", "on", "key", "window", "size", "within"),
+)
+PARTS = st.dictionaries(st.sampled_from(KEYS_OF_TRIGGERS), st.sampled_from(ODD_VALUES), max_size=6)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["schedule", "webhook", "event", "asset", "pipeline"]), PARTS, PARTS
+        ),
+        max_size=3,
+    )
+)
+@example([("schedule", {"every": "1h", "start": "0001-01-01T00:00:00Z"}, {})])
+@settings(deadline=None)
+def test_no_trigger_raises(triggers: list[tuple[str, dict[str, str], dict[str, str]]]) -> None:
+    lines = [f"  - {_flow({kind: _flow(inner), **outer})}" for kind, inner, outer in triggers]
+    text = HEAD + "params: {n: {type: int, default: 1}}\ntriggers:\n" + "\n".join(lines)
+    loaded = load(text + "\nsteps: {a: {run: x}}\n", "f")
+    assert all(problem.hint for problem in loaded.problems)
+    if loaded.spec is not None:
+        assert load(written(loaded.spec.canonical), "f").spec is not None
+
+
+def _flow(entries: dict[str, str]) -> str:
+    return "{" + ", ".join(f"{key}: {value}" for key, value in entries.items()) + "}"

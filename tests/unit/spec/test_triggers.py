@@ -275,3 +275,8 @@ notify:
     spec = load(head + text + steps, "f").spec
     assert spec is not None
     assert written(spec.canonical) == head + text + steps
+
+
+def test_a_param_with_a_mistake_is_told_once() -> None:
+    text = "params: {n: {type: number}}\ntriggers: [{event: {type: x}, params: {n: 1}}]"
+    assert [p.code for p in load(HEAD + text + STEPS, "f").problems] == ["bad_value"]
