@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import headway
 from headway_coordinator.api import overview, people, pipelines, problems, runs, secrets
@@ -15,7 +14,7 @@ from headway_coordinator.api.gate import Gate
 from headway_coordinator.api.guards import check_guarded
 from headway_coordinator.api.health import health_routes
 from headway_coordinator.api.live import Streams
-from headway_coordinator.api.worker_call import WorkerCall
+from headway_coordinator.api.start_call import START_PATH, StartCall
 from headway_coordinator.api.worker_routes import worker_calls, worker_routes
 from headway_coordinator.application.identity import Identities
 from headway_coordinator.application.services import Services
@@ -24,11 +23,11 @@ __all__ = ["App", "Services", "create_app"]
 
 
 class App:
-    """The ASGI app. The gate stands before everything; behind it, a worker's call goes straight to
-    its handler, past the framework's layers, which cost more than the claim itself."""
+    """The ASGI app. The gate stands before everything; behind it, the busy calls go straight to
+    their handlers, past the framework's layers, which cost more than a claim itself."""
 
     def __init__(
-        self, framework: FastAPI, calls: Mapping[str, WorkerCall[Any]], identities: Identities
+        self, framework: FastAPI, calls: Mapping[str, ASGIApp], identities: Identities
     ) -> None:
         self.calls = calls
         self._framework = framework
@@ -71,4 +70,5 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> App:
     app.router.routes.extend([*health_routes(services), *pages])
     problems.install(app)
     check_guarded(app.routes)
-    return App(app, calls, services.identities)
+    busy: dict[str, ASGIApp] = {**calls, START_PATH: StartCall(services, app)}
+    return App(app, busy, services.identities)

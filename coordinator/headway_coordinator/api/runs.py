@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
@@ -28,6 +28,7 @@ from headway_coordinator.api.shapes import (
 )
 from headway_coordinator.application import intake, reading
 from headway_coordinator.application.ports import RunFilter
+from headway_coordinator.application.services import Services
 from headway_coordinator.engine.states import RunStatus
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=BodyRoute)
@@ -47,11 +48,15 @@ Offset = Annotated[int, Query(ge=0, le=2**53)]
 @router.post("/runs", status_code=202)
 def start(parts: Parts, identity: Starter, body: StartRun, key: Key = None) -> Response:
     """Accept a run. The same Idempotency-Key with the same request returns the same run."""
+    return answer(started(parts, identity, body, key), 202)
+
+
+def started(parts: Services, identity: Identity, body: StartRun, key: str | None) -> dict[str, Any]:
+    """Record the run and wake the leader; return what the caller is told."""
     wanted = intake.RunRequest(body.pipeline, body.team, body.params, key, body.logical_date)
     run = intake.accept_run(parts.storage, parts.clock, identity, wanted)
     parts.nudge()
-    row = {"id": run.id, "pipeline": run.pipeline, "state": run.state, "created": run.created}
-    return answer(row, 202)
+    return {"id": run.id, "pipeline": run.pipeline, "state": run.state, "created": run.created}
 
 
 @router.get("/runs")

@@ -40,14 +40,14 @@ class WorkerCall(Generic[M]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             team = team_of(identified(scope, self.action))
-            body = await _whole_body(receive)
+            body = await whole_body(receive)
             if body is None:
                 return  # the worker has gone, and nothing was done yet
             answer = await self._threads.run(self._answer, team, body)
         except Exception as error:
             await response_of(error)(scope, receive, send)
         else:
-            await _send_json(send, answer)
+            await send_json(send, answer)
 
     def _answer(self, team: str, body: bytes) -> bytes:
         return self._handle(self._services, team, parse(self._model, body))
@@ -60,7 +60,7 @@ def team_of(identity: Identity) -> str:
     return identity.team
 
 
-async def _whole_body(receive: Receive) -> bytes | None:
+async def whole_body(receive: Receive) -> bytes | None:
     """Return the request's body; None if the caller went away before its end."""
     parts = []
     while True:
@@ -72,7 +72,8 @@ async def _whole_body(receive: Receive) -> bytes | None:
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def _send_json(send: Send, answer: bytes) -> None:
+async def send_json(send: Send, answer: bytes, status: int = 200) -> None:
+    """Send an answer that is JSON already."""
     headers = [(b"content-length", b"%d" % len(answer)), _JSON]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": answer})

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    select,
+    update,
+)
 
 from headway.crash_points import crash_point
 from headway_coordinator.application.ports import StoredDefinition
@@ -41,6 +50,15 @@ class StoredDefinitions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        named = (
+            select(*_READ)
+            .join(pipelines, _IS_CURRENT)
+            .where(definition.c.pipeline == bindparam("pipeline_name", type_=Text()))
+            .order_by(definition.c.team)
+        )
+        of_team = named.where(definition.c.team == bindparam("team_name", type_=Text()))
+        self._current = database.prepared(named)
+        self._current_of_team = database.prepared(of_team)
 
     @crash_point("definitions.put")
     def put(
@@ -116,11 +134,14 @@ class StoredDefinitions:
         return found[0] if found else None
 
     def current(self, pipeline: str, team: str | None = None) -> list[StoredDefinition]:
-        wanted = select(*_READ).join(pipelines, _IS_CURRENT)
-        wanted = wanted.where(definition.c.pipeline == clean_text(pipeline))
-        if team is not None:
-            wanted = wanted.where(definition.c.team == clean_text(team))
-        return self._read(wanted.order_by(definition.c.team))
+        named = {"pipeline_name": clean_text(pipeline)}
+        with self._database.reading_line() as line:
+            if team is None:
+                rows = line.ask(self._current, named).rows
+            else:
+                of_team = {**named, "team_name": clean_text(team)}
+                rows = line.ask(self._current_of_team, of_team).rows
+        return [StoredDefinition(*row) for row in rows]
 
     def version(self, team: str, pipeline: str, version: int) -> StoredDefinition | None:
         found = self._read(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, select
+from sqlalchemy import BigInteger, Text, bindparam, select
 
 from headway.crash_points import crash_point
 from headway_coordinator.application.ports import InboxEntry, InboxKind, StorageUnavailable
@@ -46,23 +46,22 @@ class StoredInbox:
         )
         oldest = select(*_READ).where(INBOX_PENDING).order_by(inbox.c.id)
         self._pending = database.prepared(oldest.limit(bindparam("most", type_=BigInteger())))
-        self._insert_one = self._insert.returning(*_READ)
+        self._insert_one = database.prepared(self._insert.returning(*_READ))
+        there = select(*_READ).where(inbox.c.dedupe == bindparam("dedupe", type_=Text()))
+        self._there = database.prepared(there)
 
     @crash_point("inbox.add")
     def add(
         self, *, run: str, kind: InboxKind, dedupe: str, actor: str, body: Mapping[str, Any]
     ) -> tuple[InboxEntry, bool]:
         params = self._given.params([_row(0, (run, kind, dedupe, actor, body))])
-        with self._database.prompt() as connection:
-            row = connection.execute(self._insert_one, params).one_or_none()
-            if row is not None:
+        with self._database.prompt_line() as line:
+            for row in line.ask(self._insert_one, params).rows:
                 return _entry(row), True
-            there = connection.execute(
-                select(*_READ).where(inbox.c.dedupe == clean_text(dedupe))
-            ).one_or_none()
-        if there is None:  # deleted in between
+            there = line.ask(self._there, {"dedupe": clean_text(dedupe)}).rows
+        if not there:  # deleted in between
             raise StorageUnavailable("the inbox entry is gone; send it again")
-        return _entry(there), False
+        return _entry(there[0]), False
 
     @crash_point("inbox.add_many")
     def add_many(self, entries: Sequence[Entry]) -> None:
