@@ -14,9 +14,12 @@ from headway.garbage import spare_what_stays
 from headway.ids import new_id
 from headway_coordinator.application.advancing import Advancer
 from headway_coordinator.application.capacity import CapacityView
+from headway_coordinator.application.conditions import Conditions
+from headway_coordinator.application.deciding import Decider
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import Lease, Storage
 from headway_coordinator.application.resolving import Resolver
+from headway_coordinator.application.scheduling import Scheduler
 from headway_coordinator.application.sweeping import BrokerView, Sweeper
 from headway_coordinator.broker.events import EventConsumer
 from headway_coordinator.broker.publishing import Publisher
@@ -25,6 +28,7 @@ from headway_coordinator.integrations.evaluator import SandboxedEvaluator
 from headway_coordinator.integrations.health import ApiWatch
 from headway_coordinator.integrations.metrics import EngineMetrics
 from headway_coordinator.loops.counting import Counting
+from headway_coordinator.loops.deciding import DecideLoop
 from headway_coordinator.loops.leadership import Leadership
 from headway_coordinator.loops.leading import LeadLoop
 from headway_coordinator.loops.mailbox import Mailbox
@@ -77,6 +81,16 @@ class Engine:
             boot=new_id(self._clock),
             term=settings.lease_term,
         )
+        self.conditions = SandboxedEvaluator(settings.expression_budget)
+        self.deciding = DecideLoop(
+            leadership=self.leadership,
+            storage=self.storage,
+            decider=Decider(self.storage, Conditions(self.conditions), self._clock),
+            scheduler=Scheduler(self.storage, self._clock),
+            parts=[],
+            clock=self._clock,
+            started=self._mailbox.nudge,
+        )
         self.loop = self._lead_loop(settings, broker_url)
         self._runner = Runner(self.metrics.failed)
         self._expose()
@@ -96,6 +110,7 @@ class Engine:
             capacity=capacity,
             clock=self._clock,
             claim_within=settings.claim_deadline,
+            told=self.deciding.wake,
         )
         sweeper = Sweeper(
             storage=self.storage,
@@ -113,6 +128,7 @@ class Engine:
             nudge=self._mailbox.nudge,
             refused=self.metrics.refused,
             wake=self.publisher.nudge,
+            nudge_triggers=self.deciding.wake,
         )
         return LeadLoop(
             leadership=self.leadership,
@@ -140,6 +156,7 @@ class Engine:
 
     def _on_lead(self, lease: Lease | None) -> None:
         self._mailbox.nudge()
+        self.deciding.wake()
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then hand over and end."""
@@ -163,7 +180,10 @@ class Engine:
         self._runner.start(counting)
         leading = Runner(self.metrics.failed)
         leading.start(self.loop)
+        leading.start(self.deciding)
         stop.wait()
+        leading.ask()
+        self.deciding.wake()
         leading.stop()
         self._runner.stop()
         self.loop.end()
@@ -174,6 +194,7 @@ class Engine:
     def close(self) -> None:
         self.publisher.close()
         self.evaluator.close()
+        self.conditions.close()
         self._broker_watch.close()
         self._api_watch.close()
         self.storage.close()

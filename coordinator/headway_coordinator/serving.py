@@ -23,6 +23,7 @@ from headway_coordinator.broker.publishing import Publisher
 from headway_coordinator.examination import Examiner
 from headway_coordinator.integrations.api_metrics import ApiMetrics
 from headway_coordinator.integrations.store import open_store
+from headway_coordinator.integrations.webhooks import SOURCES, cloudevents
 from headway_coordinator.page import page_routes
 from headway_coordinator.settings import CoordinatorSettings
 from headway_coordinator.storage.opening import open_storage
@@ -90,6 +91,7 @@ def serve(settings: CoordinatorSettings) -> int:
         former_keys=settings.former_keys(),
         clock=clock,
         nudge=publisher.nudge,
+        nudge_triggers=publisher.nudge_triggers,
         worker_lease=settings.worker_lease,
         heartbeat=settings.heartbeat,
         late_after=_LATE * settings.claim_deadline,
@@ -100,6 +102,8 @@ def serve(settings: CoordinatorSettings) -> int:
             clock,
             lambda: [row["queue"] for row in storage.queries.queues(teams=None)],
         ),
+        hook_sources=SOURCES,
+        cloudevents=cloudevents.parse,
         broker_answers=BrokerPing(settings.broker_url.get_secret_value(), clock),
     )
     app = create_app(services, page_routes(services))

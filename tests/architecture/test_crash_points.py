@@ -17,26 +17,32 @@ import pytest
 from headway import crash_points
 from tests.architecture.repository import ROOT, sources, tree
 
-PORTS = Path("coordinator/headway_coordinator/application/ports.py")
+APPLICATION = Path("coordinator/headway_coordinator/application")
+PORTS = (APPLICATION / "ports.py", APPLICATION / "trigger_ports.py")
 
-# Methods of the ports that change nothing. Advancing's other methods write within the block of
-# `storage.advancing`, whose two moments are before and after the commit of all of them.
+# Methods of the ports that change nothing. Advancing's and Deciding's other methods write within
+# the blocks of `storage.advancing` and `storage.deciding`, whose two moments are before and after
+# the commit of all of them.
 READS = {
     "access": {"find_token", "teams", "tokens"},
     "definitions": {"current", "get", "listing", "version", "versions"},
+    "events": {
+        *("decisions", "earlier", "gathered", "get", "listing", "many", "undecided", "waiting"),
+    },
     "inbox": {"pending"},
     "leases": {"current"},
     "queries": {"audit", "counts", "queues", "run", "runs", "steps_brief"},
-    "runs": {"load", "open_ids"},
+    "runs": {"in_group", "load", "open_ids"},
     "secrets": {"find", "listing", "sealed_otherwise"},
     "storage": {"close"},
     "store": {"get", "list"},
     "sweeps": {
         *("database_now", "expired", "late", "occupancy", "overdue", "stranded", "unclaimed"),
     },
+    "triggers": {"due", "glance", "listening", "listing", "of_kind", "of_pipeline"},
     "workers": {"all", "holders", "live"},
 }
-WITHIN = "advancing"
+WITHIN = ("advancing.", "deciding.")
 
 # Whole files, or functions in them, and why they need no point.
 EXEMPT = {
@@ -105,12 +111,12 @@ def test_a_point_lies_between_the_last_statement_of_a_transaction_and_its_commit
 
 
 def test_every_method_of_a_port_is_a_point_or_a_read() -> None:
-    named = {f"{port}.{method}" for port, method in methods(tree(PORTS))}
+    named = {f"{port}.{method}" for each in PORTS for port, method in methods(tree(each))}
     reads = {f"{port}.{method}" for port, names in READS.items() for method in names}
     assert reads <= named, "these are no methods of a port any more"
     assert not reads & set(crash_points.POINTS)
     missing = named - reads - set(crash_points.POINTS)
-    assert not {name for name in missing if not name.startswith(f"{WITHIN}.")}
+    assert not {name for name in missing if not name.startswith(WITHIN)}
 
 
 def test_every_point_is_borne_once() -> None:

@@ -45,10 +45,13 @@ def described(connection: Connection) -> dict[tuple[str, str], list[str]]:
     """Return every constraint, index, trigger and option as text, parts of tables in any order."""
     query = _POSTGRES_CHECKS if connection.dialect.name == "postgresql" else _SQLITE_CHECKS
     rows: Any = connection.execute(text(query))
-    return {
-        (table, name): sorted(part.strip() for part in re.split(r",\n|\n|, \n", sql or ""))
-        for table, name, sql in rows
-    }
+    return {(table, name): _parts(sql or "") for table, name, sql in rows}
+
+
+def _parts(sql: str) -> list[str]:
+    # SQLite keeps the text of CREATE TABLE, and writes the columns that were added later behind it.
+    parts = re.split(r",\n|\n|, (?=[a-z_]+ [A-Z])", sql.removesuffix(")"))
+    return sorted(filter(None, (part.strip(", \t") for part in parts)))
 
 
 def test_the_migrations_make_what_the_tables_say(engine: Engine) -> None:

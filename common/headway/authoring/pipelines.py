@@ -37,6 +37,7 @@ class PipelineKeys(TypedDict, total=False):
     priority: int
     timeout: Duration
     notify: Sequence[Values]
+    visible_to: Sequence[str]
     defaults: Values
 
 

@@ -14,8 +14,8 @@ from headway.cli.arguments import JsonOption, parameters
 from headway.cli.connection import connect
 from headway.cli.definitions import valid_definitions
 from headway.cli.printing import clean, one_line, print_document, rows_of
+from headway.cli.shown_triggers import ShownTrigger, shown_triggers, trigger_lines
 from headway.cli.stored import change_lines
-from headway.cli.triggers import ShownTrigger, shown_triggers, trigger_lines
 from headway.clock import SystemClock
 from headway.errors import ForbiddenError, UnavailableError
 

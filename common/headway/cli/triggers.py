@@ -1,96 +1,120 @@
-"""The triggers of a definition as a person wants to see them, schedules with their next times."""
+"""`headway triggers`: what starts the pipelines, when next, and pausing it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
-from headway.cli.printing import one_line
-from headway.clock import rfc3339
-from headway.expressions.durations import format_duration
+import typer
 
-NEXT_TIMES = 3
+from headway.cli.arguments import JsonOption
+from headway.cli.connection import connect
+from headway.cli.printing import clock_time, one_line, print_document, print_table, rows_of
+from headway.errors import DefinitionError
 
-
-@dataclass(frozen=True, slots=True)
-class ShownTrigger:
-    """A canonical trigger; `next` has the next ticks of a schedule, nothing for other kinds."""
-
-    trigger: Mapping[str, Any]
-    next: tuple[datetime, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**self.trigger, "next": [rfc3339(tick) for tick in self.next]}
+TeamOption = Annotated[str | None, typer.Option("--team", help="Only of this team.")]
+PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE", help="The pipeline's name.")]
+TriggerArgument = Annotated[
+    str | None, typer.Argument(metavar="[TRIGGER]", help="The trigger's name; without, all of it.")
+]
 
 
-def shown_triggers(canonical: Mapping[str, Any], now: datetime) -> list[ShownTrigger]:
-    """Return each trigger with its next times."""
-    return [ShownTrigger(each, _next(each, now)) for each in canonical.get("triggers", ())]
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(rich_markup_mode=None)
+    group.command("list", help="List triggers, with the next times of schedules.")(list_triggers)
+    group.command("pause", help="Let a pipeline's triggers start no runs for now.")(pause)
+    group.command("resume", help="Let paused triggers go on.")(resume)
+    app.add_typer(group, name="triggers", help="List, pause and resume triggers.")
 
 
-def _next(trigger: Mapping[str, Any], now: datetime) -> tuple[datetime, ...]:
-    if trigger["kind"] != "schedule":
-        return ()
-    from headway.schedule import Schedule, next_ticks
-
-    return tuple(islice(next_ticks(Schedule.of(trigger["schedule"]), now), NEXT_TIMES))
-
-
-def trigger_lines(triggers: Sequence[ShownTrigger]) -> list[str]:
-    """Return a line for each trigger; below a schedule, its next times as its zone shows them."""
-    width = max((len(each.trigger["name"]) for each in triggers), default=0)
-    lines: list[str] = []
-    for each in triggers:
-        words = [_WORDS[each.trigger["kind"]](each.trigger[each.trigger["kind"]])]
-        if each.trigger["if"] is not None:
-            words.append(f"if {one_line(each.trigger['if'], 80)}")
-        lines.append(f"  {each.trigger['name']:<{width}}  {'; '.join(words)}")
-        if each.trigger["kind"] == "schedule":
-            lines.append(f"  {'':<{width}}  next {_times(each)}")
-    return lines
+def list_triggers(
+    pipeline: Annotated[
+        str | None, typer.Option("--pipeline", help="Only of this pipeline.")
+    ] = None,
+    team: TeamOption = None,
+    json: JsonOption = False,
+) -> int:
+    """List triggers: what each listens to, and when a schedule is due next."""
+    with connect() as client:
+        answer = client.triggers(pipeline=pipeline, team=team)
+    if json:
+        print_document(answer)
+        return 0
+    rows = [_row(row) for row in rows_of(answer, "triggers")]
+    titles = ("PIPELINE", "TRIGGER", "LISTENS TO", "NEXT")
+    empty = "no triggers; give a pipeline `triggers:` and apply it"
+    print_table(titles, rows, empty=empty)
+    return 0
 
 
-def _times(shown: ShownTrigger) -> str:
-    from headway.schedule import zone
-
-    if not shown.next:
-        return "never"
-    tz = zone(shown.trigger["schedule"]["timezone"])
-    return ", ".join(f"{tick.astimezone(tz):%a %Y-%m-%d %H:%M:%S %z}" for tick in shown.next)
-
-
-def _schedule(schedule: Mapping[str, Any]) -> str:
-    if schedule["every"] is not None:
-        return f"every {format_duration(timedelta(seconds=schedule['every']))}"
-    return f"cron {schedule['cron']} in {schedule['timezone']}"
+def _row(row: Any) -> tuple[str, ...]:
+    if row.get("paused_at"):
+        following = f"paused by {row.get('paused_by')}"
+    else:
+        following = ", ".join(clock_time(at) for at in row.get("next") or [])
+    place = f"{row.get('team')}/{row.get('pipeline')}"
+    return place, str(row.get("trigger")), one_line(_about(row), 60), following or "-"
 
 
-def _webhook(webhook: Mapping[str, Any]) -> str:
-    events = ", ".join(webhook["events"]) or "any event"
-    return f"webhook /api/v1/hooks/{webhook['source']}/{webhook['name']}: {events}"
+def _about(row: Any) -> str:
+    about = row.get("about") or {}
+    match row.get("kind"):
+        case "schedule" if about.get("cron"):
+            return f"{about['cron']} ({about.get('timezone')})"
+        case "schedule":
+            return f"every {about.get('every')} s"
+        case "webhook":
+            return f"POST {row.get('address')}"
+        case "event":
+            return f"event {about.get('type')}"
+        case "asset":
+            words = " and " if about.get("all") else " or "
+            return "asset " + words.join(about.get("all") or about.get("any") or [])
+        case _:
+            return f"runs of {about.get('name')} that {' or '.join(about.get('on') or [])}"
 
 
-def _event(event: Mapping[str, Any]) -> str:
-    parts = [f"{key} {event[key]}" for key in ("source", "subject") if event[key] is not None]
-    return " ".join([f"event {event['type']}", *parts])
+def pause(
+    pipeline: PipelineArgument,
+    trigger: TriggerArgument = None,
+    team: TeamOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Pause a pipeline's triggers. What they hear meanwhile is kept, and starts no run."""
+    return _steer(pipeline, trigger, team, as_json=json, pause=True)
 
 
-def _asset(asset: Mapping[str, Any]) -> str:
-    [(how, uris)] = asset.items()
-    return f"asset {uris[0]}" if len(uris) == 1 else f"{how} of the assets {', '.join(uris)}"
+def resume(
+    pipeline: PipelineArgument,
+    trigger: TriggerArgument = None,
+    team: TeamOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Let a pipeline's triggers go on. A schedule treats the ticks meanwhile as missed ones."""
+    return _steer(pipeline, trigger, team, as_json=json, pause=False)
 
 
-def _pipeline(pipeline: Mapping[str, Any]) -> str:
-    return f"pipeline {pipeline['name']}: {', '.join(pipeline['on'])}"
-
-
-_WORDS = {
-    "schedule": _schedule,
-    "webhook": _webhook,
-    "event": _event,
-    "asset": _asset,
-    "pipeline": _pipeline,
-}
+def _steer(
+    pipeline: str, trigger: str | None, team: str | None, *, as_json: bool, pause: bool
+) -> int:
+    with connect() as client:
+        found = rows_of(client.triggers(pipeline=pipeline, team=team), "triggers")
+        teams = {str(row["team"]) for row in found}
+        if len(teams) > 1:
+            message = f"several teams have a pipeline `{pipeline}`: {', '.join(sorted(teams))}"
+            raise DefinitionError(message, code="team_needed", hint="Name the team: --team NAME.")
+        names = (
+            [trigger]
+            if trigger is not None
+            else [str(row["trigger"]) for row in found if bool(row["paused_at"]) is not pause]
+        )
+        owner = next(iter(teams), team or "-")
+        changed = [client.steer_trigger(owner, pipeline, name, pause=pause) for name in names]
+    if as_json:
+        print_document({"triggers": changed})
+        return 0
+    word = "paused" if pause else "on again"
+    for row in changed:
+        print(f"{row.get('team')}/{row.get('pipeline')}: {row.get('trigger')} is {word}")
+    if not changed:
+        print(f"nothing to do: no trigger of {pipeline} is {'on' if pause else 'paused'}")
+    return 0

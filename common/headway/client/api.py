@@ -119,6 +119,40 @@ class Client:
     def retry(self, id: str) -> Json:
         return self._post(f"/runs/{_part(id)}/retry", {})
 
+    # --- events and triggers -------------------------------------------------------------------
+
+    def events(self, **query: Any) -> Json:
+        """Return a page of events; `query` as the route takes it: pipeline, outcome, type, …"""
+        return self._get("/events", query)
+
+    def event(self, id: str) -> Json:
+        return self._get(f"/events/{_part(id)}")
+
+    def replay_event(self, id: str) -> Json:
+        return self._post(f"/events/{_part(id)}/replay", {})
+
+    def send_event(
+        self, event: Mapping[str, Any], *, id: str | None = None, team: str | None = None
+    ) -> Json:
+        """Send a CloudEvent; the same `id` and source again are the same event."""
+        body = {**event, "id": id or self._new_key()}
+        headers = {
+            "Content-Type": "application/cloudevents+json",
+            "Idempotency-Key": self._new_key(),
+        }
+        return self._json(
+            Call("POST", f"{_BASE}/events", {"team": team}, json=body, headers=headers)
+        )
+
+    def triggers(self, *, pipeline: str | None = None, team: str | None = None) -> Json:
+        return self._get("/triggers", {"pipeline": pipeline, "team": team})
+
+    def steer_trigger(self, team: str, pipeline: str, name: str, *, pause: bool) -> Json:
+        """Pause a trigger, or let it go on."""
+        where = f"{_pipeline(team, pipeline)}/triggers/{_part(name)}"
+        # Not repeated: whoever asks again is told that there is nothing to do.
+        return self._json(Call("POST", f"{_BASE}{where}/{'pause' if pause else 'resume'}", json={}))
+
     # --- the installation ----------------------------------------------------------------------
 
     def pipelines(self) -> Json:

@@ -10,7 +10,7 @@ from typing import Any
 
 from headway.errors import DefectError
 from headway.plan.digest import digest_of
-from headway.plan.model import Kind, Plan, PlanStep, Retry, When
+from headway.plan.model import Kind, Overlap, Plan, PlanStep, Retry, When
 
 BODY_KEYS = ("env", "with", "outputs", "artifacts", "inputs", "workdir", "interpreter")
 
@@ -40,7 +40,22 @@ def build(canonical: Mapping[str, Any], digest: str | None = None) -> Plan:
         by_key=MappingProxyType({step.key: step for step in steps}),
         dependents=MappingProxyType(_dependents(steps)),
         param_types={name: param["type"] for name, param in canonical["params"].items()},
+        **_turns(canonical),
+        produces=any(step.produces for step in steps),
+        visible_to=tuple(canonical.get("visible_to") or ()),
     )
+
+
+def _turns(canonical: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how many runs may go at once, and what happens to one more."""
+    overlap = Overlap(canonical.get("overlap", "allow"))
+    concurrency = canonical.get("concurrency") or {}
+    one = None if overlap is Overlap.ALLOW else 1
+    return {
+        "overlap": overlap,
+        "limit": concurrency.get("limit", one),
+        "group_key": concurrency.get("key"),
+    }
 
 
 def _ordered(steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -86,6 +101,7 @@ def _plan_step(step: Mapping[str, Any], index: int, *, final: bool) -> PlanStep:
         queue_timeout=_duration(step["queue_timeout"]),
         final=final,
         allow_failure=step["allow_failure"],
+        produces=tuple(step.get("produces") or ()),
         body={kind.value: step[kind.value], **{key: step[key] for key in BODY_KEYS}},
     )
 

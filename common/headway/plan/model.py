@@ -26,6 +26,15 @@ class When(StrEnum):
     ALWAYS = "always"
 
 
+class Overlap(StrEnum):
+    """What a run does that finds as many others of its group as may run at once."""
+
+    ALLOW = "allow"
+    QUEUE = "queue"
+    SKIP = "skip"
+    REPLACE = "replace"
+
+
 class Kind(StrEnum):
     """What a step does. `wait` holds no worker slot: the coordinator's timer ends it."""
 
@@ -63,6 +72,7 @@ class PlanStep:
     final: bool
     allow_failure: bool
     body: Mapping[str, Any] = field(hash=False)
+    produces: tuple[str, ...] = ()  # the assets that its success updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +89,8 @@ class Plan:
     by_key: Mapping[str, PlanStep] = field(hash=False)
     dependents: Mapping[str, tuple[str, ...]] = field(hash=False)
     param_types: Mapping[str, str] = field(default_factory=dict, hash=False)
+    overlap: Overlap = Overlap.ALLOW
+    limit: int | None = None  # runs at once in a group of `group_key`; None: as many as there are
+    group_key: str | None = None  # `${{ }}` not yet resolved
+    produces: bool = False  # whether some step produces an asset
+    visible_to: tuple[str, ...] = ()  # teams that may listen; `*`: all

@@ -328,9 +328,12 @@ class LogBatch(Message):
 
 
 class Nudge(Message):
-    """Tells the leader that the inbox has something; losing it costs one poll."""
+    """Wakes the leader: 1, the inbox has something; 2, an event is undecided, or triggers changed.
 
-    nudge: One = 1
+    Losing it costs one poll.
+    """
+
+    nudge: Annotated[int, Field(ge=1, le=2)] = 1
 
 
 M = TypeVar("M", bound=Message)

@@ -15,7 +15,14 @@ from headway.spec.graph import check_graph
 from headway.spec.params import Param, read_params
 from headway.spec.references import check_references
 from headway.spec.report import MAX_PROBLEMS, Report
-from headway.spec.starting import OVERLAP, UNSAID, read_concurrency, read_notify, said
+from headway.spec.starting import (
+    OVERLAP,
+    UNSAID,
+    read_concurrency,
+    read_notify,
+    read_visible_to,
+    said,
+)
 from headway.spec.steps import DEFAULT_CLASS, ENV, RETRY, read_retry, read_step
 from headway.spec.triggers import Owner, read_triggers
 from headway.spec.values import Key
@@ -205,6 +212,7 @@ _KEYS: dict[str, Key] = {
     "priority": Key(values.integer("priority", -1000, 1000), default=lambda: 0),
     "timeout": Key(values.seconds("timeout")),
     "notify": Key(read_notify, default=list),
+    "visible_to": Key(read_visible_to, default=list),
     "defaults": Key(_defaults, default=dict),
     "steps": Key(values.anything, required=True),
     "finally": Key(values.anything),

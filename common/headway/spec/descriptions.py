@@ -24,6 +24,7 @@ DESCRIPTIONS: dict[str, str] = {
     "pipeline.priority": "From -1000 to 1000; higher goes first.",
     "pipeline.timeout": "How long a whole run may take." + _DURATION,
     "pipeline.notify": "Who is told how runs end.",
+    "pipeline.visible_to": "Other teams whose triggers may hear of its runs and assets; `*`: all.",
     "pipeline.defaults": "Values of keys for all steps that do not give them.",
     "pipeline.steps": "The steps by name. A step starts when its `needs` have ended.",
     "pipeline.finally": "Steps that start when all others have ended, however they ended.",

@@ -8,10 +8,13 @@ from headway.plan.model import When
 from headway.spec import names
 from headway.spec.params import TYPES
 from headway.spec.schema_parts import DURATION, TEXT, URI, record, whole
-from headway.spec.starting import OVERLAP
+from headway.spec.starting import EVERY_TEAM, OVERLAP
 from headway.spec.trigger_schema import concurrency, kinds, notice, trigger
 
 _VARIABLES = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+
+
+_TEAM = whole(names.PIPELINE.pattern)
 
 
 def schema() -> dict[str, Any]:
@@ -30,7 +33,7 @@ def schema() -> dict[str, Any]:
             {
                 "headway": {"const": 1},
                 "pipeline": {"type": "string", "pattern": whole(names.PIPELINE.pattern)},
-                "team": {"type": "string", "pattern": whole(names.PIPELINE.pattern)},
+                "team": {"type": "string", "pattern": _TEAM},
                 "owner": TEXT,
                 "runbook": TEXT,
                 "description": {"type": "string"},
@@ -43,6 +46,7 @@ def schema() -> dict[str, Any]:
                 "priority": {"type": "integer", "minimum": -1000, "maximum": 1000},
                 "timeout": DURATION,
                 "notify": {"type": "array", "items": notice()},
+                "visible_to": {"type": "array", "items": _listener()},
                 "defaults": record("step", _defaults()),
                 "steps": {**steps, "minProperties": 1},
                 "finally": steps,
@@ -68,6 +72,10 @@ def _defaults() -> dict[str, Any]:
         "env": _VARIABLES,
         "interpreter": TEXT,
     }
+
+
+def _listener() -> dict[str, Any]:
+    return {"anyOf": [{"const": EVERY_TEAM}, {"type": "string", "pattern": _TEAM}]}
 
 
 def _param() -> dict[str, Any]:

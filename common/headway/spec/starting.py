@@ -6,7 +6,7 @@ from collections.abc import Mapping as Named
 from typing import Any
 
 from headway.expressions import Scope
-from headway.spec import secrets, values
+from headway.spec import names, secrets, values
 from headway.spec.document import Mapping, Node, Scalar, Sequence
 from headway.spec.expression_texts import check_templates, refuse_secrets
 from headway.spec.params import Param
@@ -17,7 +17,14 @@ OVERLAP = ("allow", "queue", "skip", "replace")
 OUTCOMES = ("succeeded", "failed", "recovered", "cancelled", "timed_out")
 # Keys that a canonical form leaves out while they have these values: so definitions that are older
 # than the keys keep their digests.
-UNSAID: dict[str, Any] = {"triggers": [], "overlap": "allow", "concurrency": None, "notify": []}
+UNSAID: dict[str, Any] = {
+    "triggers": [],
+    "overlap": "allow",
+    "concurrency": None,
+    "notify": [],
+    "visible_to": [],
+}
+EVERY_TEAM = "*"
 UNSAID_OF_STEP: dict[str, Any] = {"produces": []}
 
 
@@ -58,6 +65,19 @@ def read_notify(node: Node, report: Report) -> list[Any] | None:
             node, "bad_value", f"more than {MAX_NOTICES} notices", "let one address pass them on"
         )
     return found
+
+
+def _listener(node: Node, report: Report) -> str | None:
+    if isinstance(node, Scalar) and node.value == EVERY_TEAM:
+        return EVERY_TEAM
+    found: str | None = names.team(node, report)
+    return found
+
+
+def read_visible_to(node: Node, report: Report) -> list[str]:
+    """Return the teams whose triggers may listen to the pipeline's runs and assets."""
+    found = values.sequence_of("visible_to", _listener)(node, report) or []
+    return sorted({team for team in found if team is not None})
 
 
 def _notice(node: Node, report: Report) -> dict[str, Any]:

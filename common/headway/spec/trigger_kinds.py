@@ -18,6 +18,7 @@ SOURCES = (
     *("standard-webhooks", "generic"),
 )
 ENDS = ("succeeded", "failed", "cancelled", "timed_out")
+_FOREIGN = re.compile(f"{names.PIPELINE.pattern}/{names.PIPELINE.pattern}")
 _EVENT_NAME = re.compile(r"[^\s*]{1,200}")
 _SECRET_HINT = "such as secret: secret://github-hook; `headway secret set` keeps its value"
 
@@ -105,6 +106,17 @@ def _asset(node: Node, report: Report) -> dict[str, Any]:
     return {"any": [found]} if given[0] == "uri" else {given[0]: found}
 
 
+def _upstream(node: Node, report: Report) -> str | None:
+    """Return the name of a pipeline, or `team/pipeline`."""
+    if isinstance(node, Scalar) and isinstance(node.value, str) and "/" in node.value:
+        if not _FOREIGN.fullmatch(node.value):
+            message = f"`{values.shown(node.value)}` is no pipeline of another team"
+            report.on(node, "bad_name", message, "write TEAM/PIPELINE, such as sales/daily-load")
+        return node.value
+    found: str | None = values.name("pipeline", names.PIPELINE)(node, report)
+    return found
+
+
 _ASSET: dict[str, Key] = {"uri": Key(uri), "any": Key(uris("any")), "all": Key(uris("all"))}
 _WEBHOOK: dict[str, Key] = {
     "source": Key(values.choice("source", SOURCES), required=True),
@@ -118,7 +130,7 @@ _EVENT: dict[str, Key] = {
     "subject": Key(_pattern("subject")),
 }
 _PIPELINE: dict[str, Key] = {
-    "name": Key(values.name("pipeline", names.PIPELINE), required=True),
+    "name": Key(_upstream, required=True),
     "on": Key(_one_or_more("on", values.choice("on", ENDS), ENDS), default=lambda: ["succeeded"]),
 }
 

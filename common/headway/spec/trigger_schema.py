@@ -12,6 +12,10 @@ from headway.spec.trigger_kinds import ENDS, SOURCES
 from headway.spec.triggers import MAX_BATCH
 
 _NAME = {"type": "string", "pattern": whole(names.PIPELINE.pattern)}
+_UPSTREAM = {
+    "type": "string",
+    "pattern": whole(f"({names.PIPELINE.pattern}/)?{names.PIPELINE.pattern}"),
+}
 _SECRET = {"type": "string", "pattern": "^secret://[a-z][a-z0-9_-]{0,62}$"}
 _TEMPLATE = {"type": "string", "pattern": r"\$\{\{"}
 _PATTERN = {"type": "string", "pattern": r"^[^*]*\*?$", "minLength": 1}
@@ -55,7 +59,7 @@ def kinds() -> dict[str, Any]:
         ),
         "asset": _asset(),
         "pipeline": record(
-            "of_pipeline", {"name": _NAME, "on": _one_or_more({"enum": list(ENDS)})}, ("name",)
+            "of_pipeline", {"name": _UPSTREAM, "on": _one_or_more({"enum": list(ENDS)})}, ("name",)
         ),
     }
 

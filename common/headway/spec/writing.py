@@ -22,6 +22,7 @@ from headway.spec.trigger_writing import written_triggers
 _TOP = (
     *("headway", "pipeline", "team", "owner", "runbook", "description", "labels", "code", "params"),
     *("triggers", "overlap", "concurrency", "priority", "timeout", "notify"),
+    "visible_to",
 )
 _STEP = (
     *(

@@ -18,12 +18,15 @@ class Action(StrEnum):
     READ_LOGS = "read_logs"
     READ_ARTIFACTS = "read_artifacts"
     READ_QUEUES = "read_queues"
+    READ_EVENTS = "read_events"
     READ_TEAMS = "read_teams"
     READ_AUDIT = "read_audit"
     MAKE_TICKET = "make_ticket"
     START_RUN = "start_run"
     CANCEL_RUN = "cancel_run"
     RETRY_RUN = "retry_run"
+    SEND_EVENTS = "send_events"
+    STEER_TRIGGERS = "steer_triggers"
     APPLY = "apply"
     READ_SECRETS = "read_secrets"  # that they are there; never what they are
     MANAGE_SECRETS = "manage_secrets"
@@ -40,6 +43,7 @@ _VIEWER = frozenset(
         Action.READ_LOGS,
         Action.READ_ARTIFACTS,
         Action.READ_QUEUES,
+        Action.READ_EVENTS,
         Action.READ_TEAMS,
         Action.MAKE_TICKET,
     }
@@ -50,6 +54,8 @@ _OPERATOR = _VIEWER | {
     Action.START_RUN,
     Action.CANCEL_RUN,
     Action.RETRY_RUN,
+    Action.SEND_EVENTS,
+    Action.STEER_TRIGGERS,
 }
 # Whoever may apply a definition can have a step read a secret, so setting one asks for no more.
 _AUTHOR = _OPERATOR | {Action.APPLY, Action.MANAGE_SECRETS}

@@ -7,6 +7,7 @@ only to read pages and what they link to.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
@@ -34,8 +35,12 @@ OPEN = frozenset(
         ("GET", "/sign-in"),
         ("HEAD", "/sign-in"),
         ("POST", "/sign-in"),
+        # A webhook proves itself by its own signature; see `is_hook`.
+        ("POST", "/api/v1/hooks/{source}/{name}"),
     }
 )
+_HOOK = re.compile(r"/api/v1/hooks/[a-z0-9-]{1,40}/[a-z0-9-]{1,63}")
+HOOK_PATIENCE_S = 10.0
 BODY_LIMIT_BYTES = 1024 * 1024
 _LINKED = re.compile(r"/api/v1/(artifacts/[^/]+/[^/]+|runs/[^/]+/logs)")
 _LOOK_UPS = 8
@@ -75,11 +80,12 @@ class Gate:
                 refusal.headers["Connection"] = "close"  # its body is not read
             await refusal(scope, receive, guarded)
             return
-        await self._app(scope, _counted(receive, limit), guarded)
+        counted = _counted(receive, limit)
+        await self._app(scope, _hurried(counted) if is_hook(scope) else counted, guarded)
 
     async def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """Put the identity into the scope, or return why there is none."""
-        if (scope["method"], scope["path"]) in OPEN:
+        if (scope["method"], scope["path"]) in OPEN or is_hook(scope):
             return None
         try:
             scope.setdefault("state", {})["identity"] = await self._identity(scope, headers)
@@ -118,6 +124,11 @@ def is_page(scope: Scope) -> bool:
     """Say whether the request reads a page: without a session the browser is sent to sign in."""
     path = scope["path"]
     return scope["method"] in ("GET", "HEAD") and (path == "/" or path.startswith("/r/"))
+
+
+def is_hook(scope: Scope) -> bool:
+    """Say whether the request is a webhook's delivery."""
+    return scope["method"] == "POST" and _HOOK.fullmatch(scope["path"]) is not None
 
 
 def takes_session(scope: Scope) -> bool:
@@ -177,6 +188,26 @@ def _counted(receive: Receive, limit: int) -> Receive:
         return message
 
     return counted
+
+
+def _hurried(receive: Receive) -> Receive:
+    """Nobody has signed in: a body that comes drop by drop is cut off."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + HOOK_PATIENCE_S
+    whole = False
+
+    async def hurried() -> Message:
+        nonlocal whole
+        if whole:
+            return await receive()
+        try:
+            message = await asyncio.wait_for(receive(), max(0.0, until - loop.time()))
+        except TimeoutError:
+            raise HTTPException(408, "the body took too long", {"Connection": "close"}) from None
+        whole = not message.get("more_body", False)
+        return message
+
+    return hurried
 
 
 def _with_headers(send: Send) -> Send:

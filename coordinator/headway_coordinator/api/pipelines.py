@@ -39,6 +39,7 @@ def apply(parts: Parts, identity: Author, body: Apply) -> Response:
     """Store the definitions as newest versions; all of them, or none if one has a problem."""
     files = [SourceFile(file.name, file.text) for file in body.files]
     applied = apply_definitions(parts.storage, identity, files)
+    parts.nudge_triggers()
     return answer({"applied": applied, "warnings": parts.secrets.warnings(applied)})
 
 
@@ -87,4 +88,6 @@ def rollback(
     parts: Parts, identity: Author, team: NamePart, name: NamePart, body: Rollback
 ) -> Response:
     """Make an earlier version the newest one again, under a new number."""
-    return answer(roll_back(parts.storage, identity, team, name, body.version))
+    restored = roll_back(parts.storage, identity, team, name, body.version)
+    parts.nudge_triggers()
+    return answer(restored)

@@ -7,7 +7,7 @@ messages acknowledged. Whatever goes wrong before the commit costs nothing but t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -15,11 +15,13 @@ import structlog
 
 from headway.clock import Clock
 from headway.errors import DefectError, HeadwayError
+from headway.expressions import ExpressionError
 from headway.protocol.messages import Dispatch
 from headway_coordinator.admission.backlog import Backlog, Waiting
+from headway_coordinator.admission.turns import Group
 from headway_coordinator.application.batch import Batch, Incoming, Poison
 from headway_coordinator.application.capacity import CapacityView
-from headway_coordinator.application.memory import Memory, line_up
+from headway_coordinator.application.memory import Memory, line_up, stand
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import (
     Advancing,
@@ -33,7 +35,16 @@ from headway_coordinator.application.ports import (
 from headway_coordinator.application.report import Report, log_end
 from headway_coordinator.application.requests import incoming_of, requested_run
 from headway_coordinator.application.resolving import Resolver, is_outside
-from headway_coordinator.engine.events import Due, Finished, Withdrawn
+from headway_coordinator.application.telling import told
+from headway_coordinator.engine.events import (
+    CancelRequested,
+    Due,
+    Event,
+    Finished,
+    Opened,
+    Refused,
+    Withdrawn,
+)
 from headway_coordinator.engine.model import AttemptMade, RunState
 from headway_coordinator.engine.states import RUN_TERMINAL, STEP_TERMINAL, StepStatus
 
@@ -50,6 +61,7 @@ class _Input:
     incoming: Sequence[Incoming]
     entries: Sequence[InboxEntry]
     conditions: frozenset[tuple[str, str]]
+    groups: frozenset[str] = frozenset()
     only: str | None = None
     refused: str = ""  # why none of the entries is heeded, if they are not
 
@@ -79,7 +91,10 @@ class Advancer:
         capacity: CapacityView,
         clock: Clock,
         claim_within: timedelta,
+        told: Callable[[], None] = lambda: None,
     ) -> None:
+        """`told` is called when a batch has left events that triggers may listen to."""
+        self._told_events = told
         self._storage = storage
         self._resolver = resolver
         self._plans = plans
@@ -110,7 +125,7 @@ class Advancer:
 
     def wakes_at(self) -> datetime | None:
         """Return when, on the database's clock, there is work without anybody asking."""
-        if self._memory.own or self._memory.conditions:
+        if self._memory.own or self._memory.conditions or self._memory.doubtful_groups:
             return self.now()
         return self._memory.next_due()
 
@@ -140,7 +155,8 @@ class Advancer:
         own = [memory.own.popleft() for _ in range(min(len(memory.own), BATCH_LIMIT))]
         conditions = frozenset(memory.conditions)
         memory.conditions.clear()
-        given = _Input([*incoming, *own], entries, conditions)
+        groups, memory.doubtful_groups = memory.doubtful_groups, set()
+        given = _Input([*incoming, *own], entries, conditions, frozenset(groups))
         try:
             return self._try(lease, given)
         except (LeaseLost, StorageUnavailable):
@@ -172,10 +188,12 @@ class Advancer:
             # Set aside already: what cannot be written is what it was sent. It would come again
             # with every look at the inbox.
             log.error("events_refused", run=run, reason=problem, count=len(given.entries))
-            return self._try(lease, _Input([], given.entries, frozenset(), run, refused=problem))
+            return self._try(
+                lease, _Input([], given.entries, frozenset(), only=run, refused=problem)
+            )
         log.error("run_poisoned", run=run, reason=problem)
         poison = Incoming(run, Poison(problem))
-        return self._try(lease, _Input([poison], [], frozenset(), run))
+        return self._try(lease, _Input([poison], [], frozenset(), only=run))
 
     def _reconsidered(self, given: _Input, run: str) -> _Input:
         """Return the input without what the rows refuted, and with what they told meanwhile.
@@ -200,6 +218,7 @@ class Advancer:
         except Exception:
             # Which rows are there now is not known here: they are read again.
             self._failed = list(batch.touched)
+            self._memory.doubtful_groups.update(given.groups)
             self._capacity.count_again()
             self._memory.read_again(batch.touched)
             raise
@@ -220,7 +239,11 @@ class Advancer:
                 self._take_entry(batch, entry)
         for run, step in self._due(batch.now, given.only):
             batch.take(Incoming(run, Due(step or None)))
+        self._take_turns(batch, given)
         self._resolve(batch, given.conditions)
+        # A run may end because the condition of its last step was false: that is somebody's turn.
+        self._take_turns(batch, given)
+        self._resolve(batch)
         self._admit(batch, given)
 
     def _take_entry(self, batch: Batch, entry: InboxEntry) -> None:
@@ -228,8 +251,7 @@ class Advancer:
             batch.inbox.append((entry.id, "quarantined"))
         elif entry.kind == "run":
             try:
-                plan = self._plans.get(str(entry.body["digest"]))
-                batch.create(plan, requested_run(entry), inbox=entry.id, actor=entry.actor)
+                self._create(batch, entry)
             except (HeadwayError, KeyError, ValueError) as error:
                 log.error("run_refused", run=entry.run, error=str(error))
                 batch.inbox.append((entry.id, f"refused: {error}"))
@@ -237,6 +259,46 @@ class Advancer:
             batch.take(event)
         else:
             batch.inbox.append((entry.id, "refused: malformed"))
+
+    def _create(self, batch: Batch, entry: InboxEntry) -> None:
+        plan = self._plans.get(str(entry.body["digest"]))
+        run = requested_run(entry)
+        if plan.limit is None:
+            batch.create(plan, run, inbox=entry.id, actor=entry.actor)
+            return
+        try:
+            key, refusal = self._resolver.group_key(plan, run), None
+        except ExpressionError as error:
+            key, refusal = "", f"concurrency.key: {error}"
+        group = f"{run.team}/{run.pipeline}/{key}"
+        batch.create(plan, replace(run, group=group), inbox=entry.id, actor=entry.actor)
+        if refusal is not None:
+            batch.take(Incoming(run.id, Refused(refusal)))
+
+    def _take_turns(self, batch: Batch, given: _Input) -> None:
+        """Start, skip and replace runs of the groups that the batch touches."""
+        touched = {t.state.run.group for t in batch.touched.values() if t.new or t.run_moved}
+        names = sorted(group for group in touched | set(given.groups) if group is not None)
+        if given.only is not None:
+            # One run is advanced alone: the others of its group are looked at afterwards.
+            self._memory.doubtful_groups.update(names)
+            return
+        for name in names:
+            self._take_turn(batch, name)
+
+    def _take_turn(self, batch: Batch, name: str) -> None:
+        known = self._memory.groups.get(name)
+        group = Group() if known is None else known.copy()
+        for touched in [t for t in batch.touched.values() if t.state.run.group == name]:
+            stand(group, touched.state)
+        while moves := list(_moves(group)):
+            for run, event in moves:
+                batch.take(Incoming(run, event))
+                moved = batch.touch(run)
+                if moved is None:  # set aside: it takes no turn any more
+                    group.remove(run)
+                else:
+                    stand(group, moved.state)
 
     def _due(self, now: datetime, only: str | None) -> Iterable[tuple[str, str]]:
         if only is None:
@@ -305,9 +367,11 @@ class Advancer:
         """Write the batch; return what the rows said of attempts that were asked to stop."""
         if not batch.has_writes():
             return []
+        batch.told = told(batch, self._clock)
         with self._storage.advancing(lease) as transaction:
             withdrawn = self._rows(transaction, batch)
             self._set_clock(transaction.now)
+            batch.heard = transaction.heard
             return withdrawn
 
     def _rows(self, transaction: Advancing, batch: Batch) -> list[Incoming]:
@@ -320,6 +384,7 @@ class Advancer:
         withdrawals = transaction.stop_attempts(batch.stops())
         transaction.mark_applied(batch.inbox)
         transaction.audit(batch.audit())
+        transaction.tell(batch.told)
         for run, defect in batch.defects.items():
             transaction.quarantine(run, defect.message)
         return [Incoming(w.run, Withdrawn(w.attempt, w.fence, w.reason)) for w in withdrawals]
@@ -335,11 +400,15 @@ class Advancer:
         self._set_aside(batch, report)
         for run, touched in batch.touched.items():
             self._memory.runs[run] = touched.commit(self._memory.runs.get(run))
+            self._memory.place(self._memory.runs[run])
             self._remember(run, batch, report)
         self._memory.own.extend(withdrawn)
         for taken, reason in batch.ignored:
             log.debug("event_ignored", run=taken.run, type=type(taken.event).__name__, why=reason)
         report.attempts_ended = batch.finished
+        report.told = batch.heard
+        if batch.heard:
+            self._told_events()
         self._capacity.learn(batch.durations())
         self._capacity.moved(
             [made.queue for made in batch.made()],
@@ -357,7 +426,7 @@ class Advancer:
     def _set_aside(self, batch: Batch, report: Report) -> None:
         for run, defect in batch.defects.items():
             log.error("run_quarantined", run=run, reason=defect.message, story=defect.story)
-            self._memory.runs.pop(run, None)
+            self._memory.forget(run)
             self._memory.quarantined.add(run)
             report.quarantined.append(run)
 
@@ -374,10 +443,21 @@ class Advancer:
         if touched.run_moved:
             self._memory.note_run(state.run)
         if state.run.status in RUN_TERMINAL:
-            del self._memory.runs[run]
+            self._memory.end(run)
             if touched.run_moved:
                 report.runs_ended.append(state.run)
                 log_end(state.run)
+
+
+def _moves(group: Group) -> Iterable[tuple[str, Event]]:
+    found = group.turns()
+    for run in found.start:
+        yield run, Opened()
+    for run, because in found.skip.items():
+        reason = f"overlap: skip, while run {because} is under way"
+        yield run, CancelRequested("coordinator", reason)
+    for run, because in found.replace.items():
+        yield run, CancelRequested("coordinator", f"overlap: replaced by run {because}")
 
 
 def dispatch_of(made: AttemptMade, dispatch_no: int = 1) -> Dispatch:

@@ -14,6 +14,7 @@ from headway.errors import DefectError
 from headway.plan.model import Plan
 from headway.protocol.queues import step_queue
 from headway_coordinator.application.ports import AuditEntry
+from headway_coordinator.application.trigger_ports import NewEvent
 from headway_coordinator.engine.advance import advance, create
 from headway_coordinator.engine.events import Event, Finished
 from headway_coordinator.engine.model import (
@@ -106,6 +107,8 @@ class Batch:
         self.inbox: list[tuple[int, str]] = []
         self.finished: list[Finished] = []
         self.strays: list[AttemptEnded] = []
+        self.told: list[NewEvent] = []
+        self.heard = 0
         self._durations: list[tuple[str, timedelta]] = []
 
     def create(self, plan: Plan, run: Run, *, inbox: int, actor: str) -> None:

@@ -11,7 +11,7 @@ from headway.clock import rfc3339
 from headway.errors import ForbiddenError
 from headway.protocol.queues import step_queue
 from headway_coordinator.application.plans import Plans
-from headway_coordinator.application.ports import Storage, StoredRun, WorkerInfo
+from headway_coordinator.application.ports import InGroup, Storage, StoredRun, WorkerInfo
 from headway_coordinator.engine.explain import Blocker, explain
 from headway_coordinator.engine.model import RunState, Step
 from headway_coordinator.engine.states import RUN_TERMINAL, StepStatus
@@ -81,6 +81,8 @@ class _View:
         broker_answers: Callable[[], bool],
     ) -> None:
         self._state = state
+        self._storage = storage
+        self._group: list[InGroup] | None = None
         self._broker_answers = cache(broker_answers)
         self._workers = storage.workers.live(live_within)
         self._running: dict[str, int] = {}
@@ -93,7 +95,7 @@ class _View:
         self._unclaimed = {u.dispatch.attempt: u for u in storage.sweeps.unclaimed()}
 
     def blockers(self, step: Step) -> list[Blocker]:
-        found = [*explain(self._state, step.key)]
+        found = [self._with_holders(b) for b in explain(self._state, step.key)]
         if step.status is StepStatus.READY:
             found += self._admission(step, step.ready_at)
         elif step.live is not None and step.live.id in self._unclaimed:
@@ -115,6 +117,26 @@ class _View:
                 0, Blocker("no_leader", None, _LEASE, "no coordinator leads; nothing is dispatched")
             )
         return found
+
+    def _with_holders(self, blocker: Blocker) -> Blocker:
+        """Say of a run that waits for its turn who has it, and who comes before."""
+        group = self._state.run.group
+        if blocker.code != "limit" or group is None:
+            return blocker
+        if self._group is None:
+            self._group = self._storage.runs.in_group(group)
+        holding = [r for r in self._group if r.started_at is not None]
+        names = [r.run for r in self._group if r.started_at is None]
+        before = names.index(self._state.run.id) if self._state.run.id in names else 0
+        said = ", ".join(
+            f"run {r.run} since {rfc3339(r.started_at)}" for r in holding[:5] if r.started_at
+        )
+        limit = self._state.plan.limit
+        message = f"waits for its turn: {limit} at once, under way: {said or 'none'}"
+        if before:
+            message += f"; {before} before it"
+        subject = holding[0].run if holding else group
+        return Blocker(blocker.code, blocker.since, subject, message)
 
     def _admission(self, step: Step, since: datetime | None) -> list[Blocker]:
         planned = self._state.plan.by_key[step.key]

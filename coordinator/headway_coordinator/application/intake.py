@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,8 @@ from headway_coordinator.application.ports import InboxEntry, Storage, StoredDef
 from headway_coordinator.application.reading import SET_ASIDE_HINT, visible_run
 from headway_coordinator.engine.states import RUN_REOPENED, RUN_TERMINAL, RunStatus
 
+INTERVAL = ("data_interval_start", "data_interval_end")
+
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
@@ -34,6 +36,7 @@ class RunRequest:
     params: Mapping[str, Any]
     key: str | None = None
     logical_date: datetime | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def accept_run(
         kind="run",
         dedupe=f"run:{definition.team}:{definition.pipeline}:{wanted.key or run}",
         actor=identity.subject,
-        body=_run_body(definition, wanted, run, logical_date),
+        body=run_body(definition, wanted, run, logical_date),
     )
     if not created and entry.body.get("request") != _fingerprint(wanted):
         message = f"the key `{wanted.key}` was used for another request of this pipeline"
@@ -91,17 +94,23 @@ def _definition(storage: Storage, identity: Identity, wanted: RunRequest) -> Sto
     return found[0]
 
 
-def _run_body(
+def run_body(
     definition: StoredDefinition, wanted: RunRequest, run: str, logical_date: datetime
 ) -> dict[str, Any]:
+    """Return the inbox entry's body for a new run, its parameters bound.
+
+    Raises DefinitionError: the parameters do not fit.
+    """
     canonical = definition.canonical
     named = {
         "id": run,
         "pipeline": definition.pipeline,
         "team": definition.team,
         "logical_date": logical_date,
+        **dict.fromkeys(("data_interval_start", "data_interval_end"), logical_date),
+        **{k: datetime.fromisoformat(v) for k, v in wanted.origin.items() if k in INTERVAL},
     }
-    return {
+    body = {
         "team": definition.team,
         "pipeline": definition.pipeline,
         "digest": definition.digest,
@@ -111,6 +120,7 @@ def _run_body(
         "timeout_s": canonical.get("timeout"),
         "request": _fingerprint(wanted),
     }
+    return body | {"origin": dict(wanted.origin)} if wanted.origin else body
 
 
 def _fingerprint(wanted: RunRequest) -> str:

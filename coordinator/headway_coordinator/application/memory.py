@@ -6,6 +6,7 @@ Whatever is doubtful is dropped and read again; nothing here is the only place w
 from __future__ import annotations
 
 import heapq
+import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -15,6 +16,7 @@ import structlog
 from headway.errors import HeadwayError
 from headway.protocol.queues import step_queue
 from headway_coordinator.admission.backlog import Backlog, Waiting
+from headway_coordinator.admission.turns import Active, Contender, Group
 from headway_coordinator.application.batch import Incoming, Poison
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import Storage, StorageUnavailable, StoredRun
@@ -23,7 +25,7 @@ from headway_coordinator.engine import invariants
 from headway_coordinator.engine.events import Withdrawn
 from headway_coordinator.engine.model import Run, RunState, Step
 from headway_coordinator.engine.settle import outstanding
-from headway_coordinator.engine.states import RUN_TERMINAL, StepStatus
+from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus, StepStatus
 
 log = structlog.get_logger("headway.memory")
 
@@ -41,6 +43,8 @@ class Memory:
         self.backlog = Backlog()
         self.own: deque[Incoming] = deque()
         self.conditions: set[tuple[str, str]] = set()
+        self.groups: dict[str, Group] = {}
+        self.doubtful_groups: set[str] = set()  # whose turns are to be looked at without an event
         self._timers: list[tuple[datetime, str, str]] = []
 
     def load(self) -> int:
@@ -51,6 +55,8 @@ class Memory:
         self.own.clear()
         self.conditions.clear()
         self._timers.clear()
+        self.groups.clear()
+        self.doubtful_groups.clear()
         self.read(self._storage.runs.open_ids())
         return len(self.runs)
 
@@ -65,12 +71,37 @@ class Memory:
 
     def read_again(self, ids: Iterable[str]) -> None:
         """Drop the runs and read them again, with their timers and waiting steps."""
-        gone = [run for run in ids if self.runs.pop(run, None) is not None]
+        gone = [run for run in ids if self.forget(run)]
         try:
             self.read(gone)
         except StorageUnavailable:
             # The caller waits for the database and then loads everything.
             log.warning("memory_dropped", runs=len(gone))
+
+    def forget(self, run: str) -> bool:
+        """Drop what is remembered of the run; say whether there was anything."""
+        state = self.runs.pop(run, None)
+        if state is None:
+            return False
+        group = state.run.group
+        if group is not None and group in self.groups:
+            self.groups[group].remove(run)
+            self.doubtful_groups.add(group)
+            if not self.groups[group]:
+                del self.groups[group]
+        return True
+
+    def end(self, run: str) -> None:
+        """Drop a run that has ended; its group has learnt of it already."""
+        group = self.runs.pop(run).run.group
+        if group is not None and not self.groups.get(group, True):
+            del self.groups[group]
+
+    def place(self, state: RunState) -> None:
+        """Give the run its place among the runs of its group."""
+        if state.run.group is not None:
+            group = self.groups.setdefault(state.run.group, Group())
+            stand(group, state)
 
     def _keep(self, stored: StoredRun) -> None:
         run = stored.run
@@ -85,6 +116,9 @@ class Memory:
             self.quarantined.add(run.id)
             return
         self.runs[run.id] = state
+        self.place(state)
+        if run.group is not None:
+            self.doubtful_groups.add(run.group)
         if problems:
             self.own.append(Incoming(run.id, Poison("; ".join(problems[:3]))))
             return
@@ -121,6 +155,19 @@ class Memory:
 
     def next_due(self) -> datetime | None:
         return self._timers[0][0] if self._timers else None
+
+
+def stand(group: Group, state: RunState) -> None:
+    """Put the run where it stands in its group: in the line, under way, or nowhere."""
+    run, plan = state.run, state.plan
+    if run.status in RUN_TERMINAL:
+        group.remove(run.id)
+    elif run.status is RunStatus.QUEUED:
+        limit = sys.maxsize if plan.limit is None else plan.limit
+        group.wait(Contender(-run.priority, run.created_at, run.id, plan.overlap, limit))
+    else:
+        since = run.started_at or run.created_at
+        group.go(run.id, Active(since, run.status is RunStatus.CANCELLING))
 
 
 def line_up(backlog: Backlog, state: RunState, step: Step) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from headway.errors import ConflictError, UnavailableError
 from headway.protocol.messages import (
@@ -32,6 +32,9 @@ from headway_coordinator.engine.model import (
     StepMoved,
     StopAttempts,
 )
+
+if TYPE_CHECKING:
+    from headway_coordinator.application.trigger_ports import Deciding, Events, NewEvent, Triggers
 
 
 class PreconditionFailed(ConflictError):
@@ -159,6 +162,12 @@ class Advancing(Protocol):
     def audit(self, entries: Sequence[AuditEntry]) -> None:
         """Insert the rows, with the lease's epoch and holder."""
 
+    heard: int
+    """How many events were kept so far, once `now` was read."""
+
+    def tell(self, events: Sequence[NewEvent]) -> None:
+        """Keep events of runs and assets; the end of a run only if a trigger listens to it."""
+
     def quarantine(self, run: str, reason: str) -> None:
         """Mark an open run as not to be advanced, and why; withdraw its unclaimed attempts."""
 
@@ -248,6 +257,19 @@ class Runs(Protocol):
 
     def load(self, ids: Sequence[str]) -> list[StoredRun]:
         """Return those of the runs that exist."""
+
+    def in_group(self, group: str) -> list[InGroup]:
+        """Return the runs of a group that have not ended, in the order of their turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class InGroup:
+    """A run of a group that has not ended; `started_at` None: it waits for its turn."""
+
+    run: str
+    priority: int
+    created_at: datetime
+    started_at: datetime | None
 
 
 class Inbox(Protocol):
@@ -512,6 +534,11 @@ class Storage(Protocol):
     access: Access
     secrets: Secrets
     queries: Queries
+    triggers: Triggers
+    events: Events
+
+    def deciding(self, lease: Lease) -> AbstractContextManager[Deciding]:
+        """Open the deciding transaction. Raises LeaseLost if the row is not this hold's."""
 
     def advancing(self, lease: Lease) -> AbstractContextManager[Advancing]:
         """Open the advancing transaction. Raises LeaseLost if the row is not this hold's."""

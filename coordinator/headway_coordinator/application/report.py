@@ -23,6 +23,7 @@ class Report:
     dispatched: int = 0
     runs_created: int = 0
     rolled_back: int = 0
+    told: int = 0
     runs_ended: list[Run] = field(default_factory=list)
     steps_ended: list[Step] = field(default_factory=list)
     attempts_ended: list[Finished] = field(default_factory=list)
@@ -35,6 +36,7 @@ class Report:
         self.inbox += part.inbox
         self.ignored += part.ignored
         self.dispatched += part.dispatched
+        self.told += part.told
         self.runs_created += part.runs_created
         self.runs_ended += part.runs_ended
         self.steps_ended += part.steps_ended

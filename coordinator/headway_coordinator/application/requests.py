@@ -73,6 +73,7 @@ def requested_run(entry: InboxEntry) -> Run:
         priority=int(body.get("priority", 0)),
         logical_date=_moment(body.get("logical_date"), entry.created_at),
         created_at=entry.created_at,
+        origin=dict(body.get("origin") or {}),
     )
 
 

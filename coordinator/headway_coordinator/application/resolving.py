@@ -29,7 +29,7 @@ from headway.plan.model import Kind, Plan, PlanStep
 from headway.protocol.messages import ArtifactRef
 from headway.spec.secrets import Path, rendered, texts_with_secrets
 from headway_coordinator.engine.events import Admitted, Decided, Deferred, Unresolvable
-from headway_coordinator.engine.model import RunState
+from headway_coordinator.engine.model import Run, RunState
 
 _CACHE_LIMIT = 10_000
 
@@ -74,6 +74,17 @@ class Resolver:
             return Deferred(planned.key, wake_time(body, now))
         except (ExpressionError, ValueError, OverflowError) as error:
             return Unresolvable(planned.key, f"wait: {error}")
+
+    def group_key(self, plan: Plan, run: Run) -> str:
+        """Return the value of the pipeline's `concurrency.key` for a run, as text.
+
+        Raises ExpressionError: it has none.
+        """
+        if plan.group_key is None:
+            return ""
+        # No step has run: an empty state is what the key can see.
+        value = self._resolve(RunState(plan, run, {}, {}, 0, 0), plan.group_key)
+        return env_text(value)
 
     def _work(self, state: RunState, planned: PlanStep) -> dict[str, Any]:
         body = self._constant_body(state.plan, planned)
@@ -208,6 +219,8 @@ def _run(state: RunState) -> dict[str, Any]:
         "pipeline": run.pipeline,
         "team": run.team,
         "logical_date": rfc3339(run.logical_date),
+        "data_interval_start": run.origin.get("data_interval_start") or rfc3339(run.logical_date),
+        "data_interval_end": run.origin.get("data_interval_end") or rfc3339(run.logical_date),
     }
 
 

@@ -12,7 +12,10 @@ from headway.findings import Finding, unknown
 from headway_coordinator.access.cipher import Cipher
 from headway_coordinator.application.identity import Identities
 from headway_coordinator.application.ports import Storage, Store
+from headway_coordinator.application.receiving import Receiver
 from headway_coordinator.application.secrets import Secrets
+from headway_coordinator.triggers.event import Event
+from headway_coordinator.triggers.hooks import MalformedEvent, Source
 
 
 def _uncounted(kind: str) -> None: ...
@@ -28,13 +31,21 @@ def _answers() -> bool:
     return True
 
 
+def _no_events(headers: Mapping[str, str], body: bytes) -> Sequence[Event]:
+    raise MalformedEvent("this process takes no events", "send them to a coordinator")
+
+
+def _nobody() -> None: ...
+
+
 def _nothing() -> Mapping[str, Any]:
     return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts. `nudge` wakes the leader and neither raises nor blocks; `dispatch_state` says what
+    """The parts. `nudge` wakes the leader, `nudge_triggers` what decides on events; neither raises
+    or blocks. `dispatch_state` says what
     this process knows of the broker; `refused` counts a refused completion by its kind; `examine`
     looks at the database's and the broker's servers themselves, `broker_answers` only whether the
     broker is there. `former_keys` are secret keys that
@@ -48,14 +59,18 @@ class Services:
     nudge: Callable[[], None]
     worker_lease: timedelta
     heartbeat: timedelta
+    nudge_triggers: Callable[[], None] = _nobody
     late_after: timedelta = timedelta(seconds=30)
     dispatch_state: Callable[[], Mapping[str, Any]] = _nothing
     refused: Callable[[str], None] = _uncounted
     examine: Callable[[], list[Finding]] = _unexamined
     broker_answers: Callable[[], bool] = _answers
     former_keys: Sequence[bytes] = field(default=(), repr=False)
+    hook_sources: Mapping[str, Source] = field(default_factory=dict)
+    cloudevents: Callable[[Mapping[str, str], bytes], Sequence[Event]] = _no_events
     identities: Identities = field(init=False, repr=False)
     secrets: Secrets = field(init=False, repr=False)
+    receiver: Receiver = field(init=False, repr=False)
 
     @property
     def live_within(self) -> timedelta:
@@ -67,3 +82,5 @@ class Services:
         object.__setattr__(self, "identities", identities)
         secrets = Secrets(self.storage, Cipher(self.secret_key, self.former_keys))
         object.__setattr__(self, "secrets", secrets)
+        receiver = Receiver(self.storage, secrets, self.clock, self.hook_sources)
+        object.__setattr__(self, "receiver", receiver)

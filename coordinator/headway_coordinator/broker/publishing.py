@@ -14,7 +14,7 @@ import structlog
 
 from headway.crash_points import crash_point
 from headway.protocol.messages import Dispatch
-from headway_coordinator.broker.senders import Sender, sender
+from headway_coordinator.broker.senders import NUDGE_INBOX, NUDGE_TRIGGERS, Sender, sender
 
 log = structlog.get_logger("headway.publisher")
 
@@ -28,7 +28,7 @@ class Publisher:
     def __init__(self, url: str, name: str) -> None:
         self._url = url
         self._name = name
-        self._buffer: deque[Dispatch | None] = deque()
+        self._buffer: deque[Dispatch | str] = deque()
         self._wake = threading.Condition()
         self._stopping = False
         self._sender: Sender | None = None
@@ -51,9 +51,16 @@ class Publisher:
 
     def nudge(self) -> None:
         """Queue a wake-up for the leader, unless one is waiting already."""
+        self._nudge(NUDGE_INBOX)
+
+    def nudge_triggers(self) -> None:
+        """Queue a wake-up for what decides on events, unless one is waiting already."""
+        self._nudge(NUDGE_TRIGGERS)
+
+    def _nudge(self, nudge: str) -> None:
         with self._wake:
-            if None not in self._buffer:
-                self._buffer.append(None)
+            if nudge not in self._buffer:
+                self._buffer.append(nudge)
             self._wake.notify()
 
     def close(self, timeout: float = 5.0) -> None:
@@ -75,7 +82,7 @@ class Publisher:
         self._discard()
 
     @crash_point("publisher.send")
-    def _send(self, batch: list[Dispatch | None]) -> None:
+    def _send(self, batch: list[Dispatch | str]) -> None:
         """Send the batch; on a connection that had broken unseen, once more on a new one.
 
         What arrived of it then arrives twice, which the claim makes harmless.
@@ -84,12 +91,13 @@ class Publisher:
         if not self._try(batch) and had_worked:
             self._try(batch)
 
-    def _try(self, batch: list[Dispatch | None]) -> bool:
-        dispatches = [d for d in batch if d is not None]
+    def _try(self, batch: list[Dispatch | str]) -> bool:
+        dispatches = [d for d in batch if not isinstance(d, str)]
+        nudges = [n for n in batch if isinstance(n, str)]
         try:
             if self._sender is None:
                 self._sender = sender(self._url)
-            self._sender.send(dispatches, nudge=None in batch)
+            self._sender.send(dispatches, nudges)
         except Exception as error:  # the transports raise whatever their libraries do
             self.failures += 1
             log.warning("publish_failed", count=len(batch), error=repr(error))

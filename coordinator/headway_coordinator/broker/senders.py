@@ -20,13 +20,14 @@ from headway.protocol.messages import Dispatch
 from headway.protocol.queues import EVENTS
 from headway.rabbitmq import ConfirmingPublisher, Outgoing
 
-_NUDGE = '{"nudge":1}'
+NUDGE_INBOX = '{"nudge":1}'
+NUDGE_TRIGGERS = '{"nudge":2}'
 
 
 class Sender(Protocol):
     """One connection to a broker. After any error it is closed and never used again."""
 
-    def send(self, dispatches: Sequence[Dispatch], *, nudge: bool) -> None:
+    def send(self, dispatches: Sequence[Dispatch], nudges: Sequence[str]) -> None:
         """Hand everything to the broker in one round trip; raises whatever its library raises."""
 
     def close(self) -> None: ...
@@ -43,12 +44,12 @@ class _RedisSender:
     def __init__(self, url: str) -> None:
         self._connection = Connection(**connection_arguments(url))
 
-    def send(self, dispatches: Sequence[Dispatch], *, nudge: bool) -> None:
+    def send(self, dispatches: Sequence[Dispatch], nudges: Sequence[str]) -> None:
         queues: dict[str, list[bytes]] = defaultdict(list)
         for dispatch in dispatches:
             queues[dispatch.queue].append(redis_task(dispatch))
-        if nudge:
-            queues[EVENTS].append(redis_json(_NUDGE, EVENTS, "nudge"))
+        for nudge in nudges:
+            queues[EVENTS].append(redis_json(nudge, EVENTS, "nudge"))
         with self._connection.default_channel.client.pipeline(transaction=False) as pipe:
             for queue, messages in queues.items():
                 pipe.lpush(queue, *messages)
@@ -64,13 +65,12 @@ class _RabbitSender:
     def __init__(self, url: str) -> None:
         self._publisher = ConfirmingPublisher(url)
 
-    def send(self, dispatches: Sequence[Dispatch], *, nudge: bool) -> None:
+    def send(self, dispatches: Sequence[Dispatch], nudges: Sequence[str]) -> None:
         messages = [
             Outgoing(d.queue, task_json(d), headers=task_headers(d), correlation_id=task_id(d))
             for d in dispatches
         ]
-        if nudge:
-            messages.append(Outgoing(EVENTS, _NUDGE))
+        messages += [Outgoing(EVENTS, nudge) for nudge in nudges]
         self._publisher.publish(messages)
 
     def close(self) -> None:

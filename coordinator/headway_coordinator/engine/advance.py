@@ -19,6 +19,8 @@ from headway_coordinator.engine.events import (
     Due,
     Event,
     Finished,
+    Opened,
+    Refused,
     RetryRequested,
     Unresolvable,
     Withdrawn,
@@ -52,15 +54,25 @@ STOP_ASKED = "cancelling"
 
 
 def create(plan: Plan, run: Run, now: datetime) -> tuple[RunState, Decision]:
-    """Return the new run's state before its first move, and the decision that starts it."""
+    """Return the new run's state before its first move, and the decision that starts it.
+
+    A run of a group stays queued until it is `Opened`.
+    """
     state = RunState.of(plan, run, ())
     draft = Draft(state, now)
     draft.create()
-    deadline = now + plan.timeout if plan.timeout else None
-    draft.move_run(RunStatus.RUNNING, started_at=now, deadline_at=deadline)
-    begin(draft)
-    settle(draft)
+    if run.group is None:
+        _start(draft)
+        settle(draft)
     return state, draft.decision()
+
+
+def _start(draft: Draft) -> None:
+    timeout = draft.plan.timeout
+    deadline = draft.now + timeout if timeout else None
+    started = draft.run.started_at or draft.now
+    draft.move_run(RunStatus.RUNNING, started_at=started, deadline_at=deadline)
+    begin(draft)
 
 
 def advance(state: RunState, event: Event, now: datetime) -> Decision:
@@ -89,6 +101,10 @@ def advance(state: RunState, event: Event, now: datetime) -> Decision:
             ignored = _due(draft, event)
         case CancelRequested():
             ignored = _cancel(draft, RunStatus.CANCELLED, event.reason or f"by {event.actor}")
+        case Opened():
+            ignored = _opened(draft)
+        case Refused():
+            ignored = _cancel(draft, RunStatus.FAILED, event.message)
         case RetryRequested():
             ignored = _retry(draft)
         case _:
@@ -298,14 +314,28 @@ def _queue_timed_out(draft: Draft, step: Step) -> None:
 # --- people --------------------------------------------------------------------------------------
 
 
+def _opened(draft: Draft) -> str | None:
+    if draft.run.status is not RunStatus.QUEUED:
+        return f"the run is {draft.run.status}, not queued"
+    _start(draft)
+    return None
+
+
 def _cancel(draft: Draft, verdict: RunStatus, reason: str) -> str | None:
     """Stop the run: what waits is cancelled, what runs is asked to stop, `finally` still runs.
 
-    Asked for during `finally`, that is stopped too.
+    Asked for during `finally`, that is stopped too. A run that has not started has nothing to
+    clean up: it ends with no step of it, `finally` or not, having run.
     """
     run = draft.run
     if run.status in RUN_TERMINAL:
         return f"the run has ended as {run.status}"
+    if run.status is RunStatus.QUEUED:
+        draft.move_run(RunStatus.CANCELLING, verdict=verdict, reason=reason)
+        for step in [*draft.steps.values()]:
+            if not step.terminal:
+                draft.end(step, StepStatus.CANCELLED, reason="cancelled")
+        return None
     in_finally = draft.open_main == 0
     if run.status is RunStatus.CANCELLING and not in_finally:
         return "the run is being cancelled already"
@@ -328,7 +358,10 @@ def _cancel(draft: Draft, verdict: RunStatus, reason: str) -> str | None:
 
 
 def _retry(draft: Draft) -> str | None:
-    """Reopen an ended run: what succeeded is kept, all else starts again, `finally` as a whole."""
+    """Reopen an ended run: what succeeded is kept, all else starts again, `finally` as a whole.
+
+    A run of a group takes its turn again.
+    """
     run = draft.run
     if run.status not in RUN_REOPENED:
         return f"only a run that ended without success can be retried; this one is {run.status}"
@@ -338,7 +371,8 @@ def _retry(draft: Draft) -> str | None:
         again = planned.final or step.status is not StepStatus.SUCCEEDED
         if again and step.status in STEP_REOPENED:
             draft.reopen(step)
-    begin(draft)
+    if draft.run.status is RunStatus.RUNNING:
+        begin(draft)
     return None
 
 

@@ -82,13 +82,13 @@ class Draft:
     def reopen_run(self) -> None:
         """The one way out of a terminal state: a person's retry."""
         run = self.run
-        timeout = self.plan.timeout
+        timeout = self.plan.timeout if run.group is None else None  # counts from its start
         self.add(
             RunMoved(
                 run,
                 replace(
                     run,
-                    status=RunStatus.RUNNING,
+                    status=RunStatus.RUNNING if run.group is None else RunStatus.QUEUED,
                     request=run.request + 1,
                     finished_at=None,
                     verdict=None,

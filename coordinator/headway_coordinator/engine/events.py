@@ -85,6 +85,18 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """The turn of a queued run has come: it may start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The run cannot be started at all, such as when its group's key has no value."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class RetryRequested:
     """Go on with an ended run from what did not succeed."""
 
@@ -100,5 +112,7 @@ Event = (
     | Deferred
     | Due
     | CancelRequested
+    | Opened
+    | Refused
     | RetryRequested
 )

@@ -32,6 +32,9 @@ def explain(state: RunState, key: str) -> list[Blocker]:
         return []
     match step.status:
         case StepStatus.PENDING:
+            if run.status is RunStatus.QUEUED:
+                message = "the run waits for its turn among the pipeline's runs"
+                return [Blocker("limit", run.created_at, run.group, message)]
             if run.status is RunStatus.PAUSED:
                 return [Blocker("paused", None, run.id, "the run is paused")]
             return _upstream(state, step) or [_condition(state, step)]

@@ -32,10 +32,14 @@ def _check_run(state: RunState) -> Iterator[str]:
         yield f"the run is {run.status} without an end time"
     if run.status not in RUN_TERMINAL and not unfinished:
         yield f"all steps have ended but the run is {run.status}"
-    if (run.verdict is not None) != (
-        run.status in (RunStatus.CANCELLING, RunStatus.CANCELLED, RunStatus.TIMED_OUT)
-    ):
+    stopped = run.status in (RunStatus.CANCELLING, RunStatus.CANCELLED, RunStatus.TIMED_OUT)
+    refused = run.status is RunStatus.FAILED and run.verdict is RunStatus.FAILED
+    if (run.verdict is not None) != (stopped or refused):
         yield f"the run is {run.status} with verdict {run.verdict}"
+    if run.status is RunStatus.QUEUED and run.group is None:
+        yield "the run is queued with nothing to wait for"
+    if run.status is RunStatus.QUEUED and any(s.status in _STARTED for s in state.steps.values()):
+        yield "the run is queued but a step of it has started"
     if run.status in (RunStatus.CANCELLED, RunStatus.TIMED_OUT) and run.status is not run.verdict:
         yield f"the run is {run.status} but its verdict was {run.verdict}"
     if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED) and run.status != verdict(state)[0]:

@@ -17,7 +17,9 @@ _EMPTY: Mapping[str, Any] = {}
 class Run:
     """A run's own facts. `verdict` is the terminal state that a cancelling run will take.
 
-    `request` is the number of retries that people asked for; `actor` who started it.
+    `request` is the number of retries that people asked for; `actor` who started it. `group` names
+    the runs that it takes turns with; without one it starts at once. `origin` is JSON: what started
+    it (`trigger`, `event`, `backfill`) and its data interval, as far as there is any.
     """
 
     id: str
@@ -36,6 +38,8 @@ class Run:
     verdict: RunStatus | None = None
     reason: str | None = None
     request: int = 0
+    group: str | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ RUN_MOVES: Mapping[RunStatus, frozenset[RunStatus]] = {
     R.QUEUED: frozenset({R.RUNNING, R.CANCELLING}),
     R.RUNNING: frozenset({R.PAUSED, R.CANCELLING, R.SUCCEEDED, R.FAILED}),
     R.PAUSED: frozenset({R.RUNNING, R.CANCELLING}),
-    R.CANCELLING: frozenset({R.CANCELLED, R.TIMED_OUT}),
+    R.CANCELLING: frozenset({R.CANCELLED, R.TIMED_OUT, R.FAILED}),
     **{state: frozenset() for state in RUN_TERMINAL},
 }
 

@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, Text, bindparam, select, update
 
 from headway.crash_points import crash_block, crash_point
 from headway_coordinator.application.ports import AuditEntry, Lease, LeaseLost, Withdrawal
+from headway_coordinator.application.trigger_ports import NewEvent
 from headway_coordinator.engine.model import (
     AttemptEnded,
     AttemptMade,
@@ -27,6 +28,7 @@ from headway_coordinator.storage import schema
 from headway_coordinator.storage.attempt_writes import AttemptWrites
 from headway_coordinator.storage.database import Database, moment_of
 from headway_coordinator.storage.documents import clean_text
+from headway_coordinator.storage.events import GIVEN, event_row, telling
 from headway_coordinator.storage.leasing import held_by_parameters, held_parameters
 from headway_coordinator.storage.lines import Answer, Line, expecting
 from headway_coordinator.storage.rows import insert_all, types_of
@@ -64,6 +66,8 @@ class AdvancingStatements:
         self.insert_audit = database.prepared(
             insert_all(schema.audit, _AUDITED, self.audited, **by)
         )
+        self.told = database.rows(**types_of(schema.upstream, GIVEN))
+        self.tell = database.prepared(telling(database, self.told))
         self.quarantine = database.prepared(
             update(schema.run)
             .where(schema.run.c.id == bindparam("of_run"), schema.RUN_OPEN)
@@ -90,6 +94,7 @@ class OpenAdvancing:
         self._line = line
         self._lease = lease
         self._now: datetime | None = None
+        self.heard = 0
         line.send(statements.hold, held_parameters(lease), self._held)
 
     def _held(self, answer: Answer) -> None:
@@ -146,6 +151,14 @@ class OpenAdvancing:
         by = {"by_epoch": self._lease.epoch, "by_holder": self._lease.holder}
         statements = self._statements
         self._line.send(statements.insert_audit, {**statements.audited.params(rows), **by})
+
+    def tell(self, events: Sequence[NewEvent]) -> None:
+        if events:
+            rows = self._statements.told.params(event_row(event) for event in events)
+            self._line.send(self._statements.tell, rows, self._count_heard)
+
+    def _count_heard(self, answer: Answer) -> None:
+        self.heard += answer.count
 
     def quarantine(self, run: str, reason: str) -> None:
         """Mark the run if it is open; one that has ended, or never was, needs no mark."""

@@ -22,6 +22,7 @@ from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.schema import audit, definition, run
 from headway_coordinator.storage.schema import pipeline as pipelines
+from headway_coordinator.storage.triggers import replace_triggers
 from headway_coordinator.storage.upsert import insert
 
 _READ = tuple(
@@ -113,6 +114,7 @@ class StoredDefinitions:
             )
         )
         connection.execute(update(pipelines).where(key).values(version=version, digest=digest))
+        replace_triggers(connection, self._database, canonical)
         if reason is not None:
             moved = {"entity": "pipeline", "id": f"{team}/{name}", "from": row.version}
             connection.execute(

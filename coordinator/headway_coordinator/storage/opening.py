@@ -21,17 +21,21 @@ from headway_coordinator.application.ports import (
     Sweeps,
     Workers,
 )
+from headway_coordinator.application.trigger_ports import Deciding, Events, Triggers
 from headway_coordinator.storage.access import StoredAccess
 from headway_coordinator.storage.advancing import AdvancingStatements
 from headway_coordinator.storage.connecting import connect
 from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.deciding import DecidingStatements
 from headway_coordinator.storage.definitions import StoredDefinitions
+from headway_coordinator.storage.events import StoredEvents
 from headway_coordinator.storage.inbox import StoredInbox
 from headway_coordinator.storage.leasing import StoredLeases
 from headway_coordinator.storage.queries import StoredQueries
 from headway_coordinator.storage.runs import StoredRuns
 from headway_coordinator.storage.secrets import StoredSecrets
 from headway_coordinator.storage.sweeps import StoredSweeps
+from headway_coordinator.storage.triggers import StoredTriggers
 from headway_coordinator.storage.workers import StoredWorkers
 
 _LOCK_TIMEOUT = timedelta(seconds=5)
@@ -86,10 +90,16 @@ class DatabaseStorage:
         self.definitions: Definitions = StoredDefinitions(database)
         self.access: Access = StoredAccess(database)
         self.secrets: Secrets = StoredSecrets(database)
+        self._deciding = DecidingStatements(database)
+        self.triggers: Triggers = StoredTriggers(database)
+        self.events: Events = StoredEvents(database)
         self.queries: Queries = StoredQueries(database, self.workers, self.sweeps)
 
     def advancing(self, lease: Lease) -> AbstractContextManager[Advancing]:
         return self._advancing.open(lease)
+
+    def deciding(self, lease: Lease) -> AbstractContextManager[Deciding]:
+        return self._deciding.open(lease)
 
     def close(self) -> None:
         self._database.close()

@@ -110,6 +110,8 @@ def _story(row: Row[Any], version: int | None) -> dict[str, Any]:
         "finished_at": row.finished_at,
         "deadline_at": row.deadline_at,
         "retries": row.request,
+        "group": row.group_key,
+        "origin": row.origin,
     }
 
 
@@ -138,5 +140,7 @@ def _accepted(row: Row[Any]) -> dict[str, Any]:
         "finished_at": row.applied_at,
         "deadline_at": None,
         "retries": 0,
+        "group": None,
+        "origin": body.get("origin"),
         "steps": [],
     }

@@ -19,7 +19,7 @@ _RUN_MOVED = (
 )  # fmt: skip
 _RUN_NEW = (
     "id", "team", "pipeline", "digest", "params", "actor", "priority", "logical_date",
-    "created_at", *_RUN_MOVED,
+    "created_at", "group_key", "origin", *_RUN_MOVED,
 )  # fmt: skip
 _STEP_MOVED = (
     "state", "attempts", "failures", "losses", "reason", "due_at", "ready_at", "finished_at",
@@ -114,6 +114,8 @@ def _new_run(made: Run) -> tuple[Any, ...]:
         made.priority,
         made.logical_date,
         made.created_at,
+        made.group,
+        made.origin or None,
         *_run_fields(made),
     )
 

@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Text, and_, select
+from sqlalchemy import Text, and_, case, select
 
-from headway_coordinator.application.ports import StoredRun, Withdrawal
+from headway_coordinator.application.ports import InGroup, StoredRun, Withdrawal
 from headway_coordinator.engine.model import Live, Run, Step
 from headway_coordinator.engine.states import RunStatus, StepStatus
 from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.schema import RUN_OPEN, attempt, run, step
 
 
@@ -57,6 +58,16 @@ class StoredRuns:
         )
         with self._database.reading() as connection:
             return list(connection.execute(wanted).scalars())
+
+    def in_group(self, group: str) -> list[InGroup]:
+        started = case((run.c.state == "queued", None), else_=run.c.started_at)
+        wanted = (
+            select(run.c.id, run.c.priority, run.c.created_at, started)
+            .where(RUN_OPEN, run.c.group_key == clean_text(group))
+            .order_by(run.c.priority.desc(), run.c.created_at, run.c.id)
+        )
+        with self._database.reading() as connection:
+            return [InGroup(*row) for row in connection.execute(wanted)]
 
     def load(self, ids: Sequence[str]) -> list[StoredRun]:
         if not ids:
@@ -112,6 +123,8 @@ def _run(row: Any) -> Run:
         verdict=None if row.verdict is None else RunStatus(row.verdict),
         reason=row.reason,
         request=row.request,
+        group=row.group_key,
+        origin=row.origin or {},
     )
 
 

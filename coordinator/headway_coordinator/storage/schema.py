@@ -38,6 +38,9 @@ from headway_coordinator.engine.states import (
 from headway_coordinator.storage import guards
 from headway_coordinator.storage.columns import Document, Key, Moment, Serial
 
+DECISION_OUTCOMES = ("duplicate", "filtered", "matched", "refused", "waiting")
+EVENT_ORIGINS = ("asset", "broker", "cloudevent", "pipeline", "schedule", "webhook")
+TRIGGER_KINDS = ("asset", "event", "pipeline", "schedule", "webhook")
 INBOX_KINDS = ("cancel", "completion", "retry", "run")
 ROLES = ("admin", "author", "operator", "viewer", "worker")
 
@@ -53,6 +56,10 @@ STEP_OPEN = one_of("step.state", set(StepStatus) - STEP_TERMINAL)
 ATTEMPT_DISPATCHED = text("attempt.state = 'dispatched'")
 ATTEMPT_RUNNING = text("attempt.state = 'running'")
 INBOX_PENDING = text("inbox.applied_at IS NULL")
+TRIGGER_TIMED = text("trigger.kind = 'schedule' AND paused_at IS NULL")
+EVENT_UNDECIDED = text("event.decided_at IS NULL")
+DECISION_WAITING = text("decision.outcome = 'waiting'")
+DECISION_DEDUPED = text("decision.dedupe_key IS NOT NULL")
 
 metadata = MetaData(
     naming_convention={
@@ -161,6 +168,8 @@ run = Table(
     Column("reason", Text),
     Column("request", Integer, nullable=False),
     Column("quarantine", Text),
+    Column("group_key", Text),
+    Column("origin", Document),
     _check("state", RunStatus),
     CheckConstraint(f"verdict IS NULL OR {one_of('verdict', RUN_TERMINAL)}", name="verdict"),
     _index("run_open", "created_at", "id", where=RUN_OPEN),
@@ -242,6 +251,72 @@ Index(
 for _dialect in ("postgresql", "sqlite"):
     for _statement in guards.ddl(_dialect):
         event.listen(attempt, "after_create", _statement)
+
+trigger = Table(
+    "trigger",
+    metadata,
+    Column("team", Text, primary_key=True),
+    Column("pipeline", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    # What an event is looked up by: `github/shop` of a webhook, `team/pipeline` of a pipeline.
+    Column("subject", Key, nullable=False),
+    Column("body", Document, nullable=False),
+    Column("since", Moment, nullable=False),
+    # Of a schedule: the last tick that was seen to, and when the next one is to fire.
+    Column("last_at", Moment),
+    Column("next_at", Moment),
+    Column("paused_at", Moment),
+    Column("paused_by", Text),
+    _check("kind", TRIGGER_KINDS),
+    Index("trigger_subject", "kind", "subject"),
+    _index("trigger_due", "next_at", where=TRIGGER_TIMED),
+    postgresql_with=_MOVING,
+)
+
+upstream = Table(
+    "event",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("team", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    # Which triggers may hear it: see `trigger.subject`.
+    Column("subject", Key, nullable=False),
+    Column("dedupe", Key, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("event", Document, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("decided_at", Moment),
+    UniqueConstraint("dedupe"),
+    _check("origin", EVENT_ORIGINS),
+    _index("event_undecided", "received_at", "id", where=EVENT_UNDECIDED),
+    Index("event_newest", "received_at", "id"),
+    Index("event_of_team", "team", "received_at", "id"),
+    postgresql_with=_MOVING,
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    Column("event", ForeignKey("event.id", ondelete="CASCADE"), primary_key=True),
+    Column("team", Text, primary_key=True),
+    Column("pipeline", Text, primary_key=True),
+    Column("trigger", Text, primary_key=True),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    Column("run", Text),
+    Column("dedupe_key", Key),
+    # What the run is started with, while it waits for more events.
+    Column("wanted", Document),
+    Column("at", Moment, nullable=False),
+    _check("outcome", DECISION_OUTCOMES),
+    _index("decision_waiting", "team", "pipeline", "trigger", "at", where=DECISION_WAITING),
+    _index("decision_deduped", "team", "pipeline", "trigger", "dedupe_key", where=DECISION_DEDUPED),
+    Index("decision_run", "run"),
+    postgresql_with=_MOVING,
+)
 
 inbox = Table(
     "inbox",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -195,8 +196,20 @@ class Stage:
 
     # --- what stories need -----------------------------------------------------------------------
 
-    def definition(self, name: str, *, team: str, runbook: str = "https://example.com/") -> str:
-        """Return a pipeline with steps beside each other, a join, a retry, and a file."""
+    def definition(
+        self,
+        name: str,
+        *,
+        team: str,
+        runbook: str = "https://example.com/",
+        hears: str | None = None,
+    ) -> str:
+        """Return a pipeline with steps beside each other, a join, a retry, and a file.
+
+        It is started by events of the type `hears` too, if that is given.
+        """
+        given = {"params": {"gate": str(self.gate)}}
+        triggers = [] if hears is None else [{"event": {"type": hears}, **given}]
         env = f'{{TRACE: "{self.trace}", GATE: "${{{{ params.gate }}}}"}}'
         handed = f'{{trace: "{self.trace}", gate: "${{{{ params.gate }}}}"}}'
         return f"""
@@ -207,6 +220,7 @@ owner: crash@example.com
 runbook: {runbook}
 code: {{path: {self.folder}}}
 params: {{gate: {{type: string}}}}
+triggers: {json.dumps(triggers)}
 steps:
   left:
     env: {env}

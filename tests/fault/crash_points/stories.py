@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from headway.errors import ConflictError, ForbiddenError
 from headway_coordinator.access.cipher import Cipher
+from headway_coordinator.application.trigger_ports import EventFilter
 from headway_coordinator.raising import make_token
 from tests.fault.crash_points.stage import FORMER_KEY, TEAM, Stage
 from tests.servers.waiting import wait_until
@@ -197,6 +198,51 @@ def rekeying(stage: Stage) -> Iterator[None]:
     assert former.key_id not in {each.key_id for each in rows}
 
 
+def sending_an_event(stage: Stage) -> Iterator[None]:
+    """An event is sent until it is kept: it starts one run, however often it was sent."""
+    events = stage.cluster.storage.events
+    number = len(events.listing(EventFilter([TEAM], 500))[0])
+    event = {"specversion": "1.0", "type": f"crash.event.{number}", "source": "/stories"}
+    text = stage.definition("hearing", team=TEAM, hears=event["type"])
+    stage.cluster.apply(text)
+    stage.wish(lambda: stage.cluster.client.send_event(event, id=f"story-{number}", team=TEAM))
+    yield
+    yield
+
+    def started() -> list[str]:
+        found, _ = events.listing(EventFilter([TEAM], 500, type=str(event["type"])))
+        return [d["run"] for row in found for d in row["decisions"]]
+
+    wait_until(stage.ask, what="the event to be kept")
+    [run] = wait_until(started, what="the decision on the event")
+    stage.runs.append(run)
+    [row], _ = events.listing(EventFilter([TEAM], 500, type=str(event["type"])))
+    assert [d["outcome"] for d in row["decisions"]] == ["matched"]
+    wait_until(lambda: stage.cluster.storage.queries.run(run), what="the run of the event")
+
+
+def steering_a_trigger(stage: Stage) -> Iterator[None]:
+    """A trigger is paused and goes on again."""
+    stage.cluster.apply(stage.definition("steered", team=TEAM, hears="never.sent"))
+    triggers = stage.cluster.storage.triggers
+
+    def is_paused() -> bool:
+        [row] = triggers.of_pipeline(TEAM, "steered")
+        return row.paused_at is not None
+
+    def steer() -> None:
+        for pause in (True, False):
+            # By the request that got no answer it may be so already.
+            with suppress(ConflictError):
+                stage.cluster.client.steer_trigger(TEAM, "steered", "event", pause=pause)
+
+    stage.wish(steer)
+    yield
+    yield
+    wait_until(stage.ask, what="the steering")
+    assert not is_paused()
+
+
 STORIES: Mapping[str, Story] = {
     "leases.acquire": while_steps_run,
     "leases.renew": while_steps_run,
@@ -207,6 +253,13 @@ STORIES: Mapping[str, Story] = {
     "workers.register.rows": registering,
     "workers.heartbeat": while_steps_run,
     "workers.heartbeat.renewal": while_steps_run,
+    "storage.deciding": sending_an_event,
+    "deciding.decide": sending_an_event,
+    "events.add": sending_an_event,
+    "events.add.rows": sending_an_event,
+    "triggers.pause": steering_a_trigger,
+    "triggers.resume": steering_a_trigger,
+    "triggers.steer.rows": steering_a_trigger,
     "definitions.put": applying,
     "definitions.put.rows": applying,
     "access.add_team": adding_a_team,

@@ -12,10 +12,12 @@ LOOK = {
     "read_logs",
     "read_artifacts",
     "read_queues",
+    "read_events",
     "read_teams",
     "make_ticket",
 }
 RUN = {"start_run", "cancel_run", "retry_run", "read_audit", "read_secrets"}
+RUN |= {"send_events", "steer_triggers"}
 WRITE = {"apply", "manage_secrets"}
 MANAGE = {"manage_tokens", "manage_teams", "manage_keys"}
 EXPECTED = {

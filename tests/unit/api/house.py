@@ -21,11 +21,14 @@ from headway_coordinator.access.tokens import fingerprint, new_token
 from headway_coordinator.api.app import create_app
 from headway_coordinator.application.advancing import Advancer
 from headway_coordinator.application.capacity import CapacityView
+from headway_coordinator.application.conditions import Conditions
+from headway_coordinator.application.deciding import Decider
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import Role, Token
 from headway_coordinator.application.resolving import Resolver
 from headway_coordinator.application.services import Services
 from headway_coordinator.integrations.store import open_store
+from headway_coordinator.integrations.webhooks import SOURCES, cloudevents
 from headway_coordinator.page import page_routes
 from headway_coordinator.storage.opening import open_storage
 from headway_coordinator.storage.schema import metadata
@@ -74,7 +77,7 @@ class House:
         self.clock = ManualClock(START)
         self.storage = open_storage(url, clock=self.clock)
         self.store = open_store(f"file://{folder / 'store'}")
-        self.nudges = 0
+        self.nudges = self.trigger_nudges = 0
         self.refused: list[str] = []
         self.broker_is_up = True
         self.services = Services(
@@ -83,6 +86,9 @@ class House:
             secret_key=KEY,
             clock=self.clock,
             nudge=self._nudged,
+            nudge_triggers=self._told,
+            hook_sources=SOURCES,
+            cloudevents=cloudevents.parse,
             worker_lease=timedelta(seconds=60),
             heartbeat=timedelta(seconds=3),
             refused=self.refused.append,
@@ -100,6 +106,9 @@ class House:
 
     def _nudged(self) -> None:
         self.nudges += 1
+
+    def _told(self) -> None:
+        self.trigger_nudges += 1
 
     # --- people ----------------------------------------------------------------------------------
 
@@ -174,6 +183,10 @@ class House:
         )
         advancer.load()
         return advancer
+
+    def decide(self) -> None:
+        """Let the leader decide on what came in."""
+        Decider(self.storage, Conditions(Wishes()), self.clock).decide(self.lease)
 
     def lead(self) -> None:
         """Let the leader apply the inbox and admit what is ready."""

@@ -16,7 +16,8 @@ from headway_coordinator.api.guards import check_guarded, demanded
 from tests.unit.api.house import House
 
 VALUES = {"id": "r1", "team": "analytics", "name": "sales", "step": "extract", "version": "1"}
-VALUES |= {"attempt": "r1-0-1", "sha256": "0" * 64}
+VALUES |= {"attempt": "r1-0-1", "sha256": "0" * 64, "source": "github", "trigger": "event"}
+FOREIGN = {"/api/v1/events", "/api/v1/hooks/github/sales"}
 SUFFIXES = ["/", "/healthz", "/readyz", "%2fhealthz", ";/healthz", "?x=/healthz", "//", "/.."]
 
 
@@ -34,7 +35,8 @@ def test_there_are_the_routes_that_the_tests_believe_in(house: House) -> None:
     assert ("GET", "/api/v1/runs/r1/events") in routes
     assert ("GET", "/r/r1") in routes
     assert len(routes) > 40
-    assert {(m, p) for m, p, action in every_route(house) if action is None} == OPEN
+    opened = {(method, path.format(**VALUES)) for method, path in OPEN}
+    assert {(m, p) for m, p, action in every_route(house) if action is None} == opened
 
 
 def test_nobody_gets_in_without_a_token(house: House) -> None:
@@ -86,7 +88,7 @@ def test_the_open_paths_answer_anybody(house: House) -> None:
 def test_each_role_gets_as_far_as_its_table(house: House, role: str) -> None:
     house.apply()
     for method, path, action in every_route(house):
-        if action is None or path.endswith("/events"):
+        if action is None or path == "/api/v1/runs/r1/events":
             continue
         response = house.ask(role, method, path)  # type: ignore[arg-type]
         refused = response.status_code == 403 and (method == "HEAD" or "may not" in response.text)
@@ -221,6 +223,8 @@ def test_every_route_that_writes_reads_its_body(house: House) -> None:
     big = b"x" * (1024 * 1024 + 1)
     assert len(writing) > 8
     for method, path in writing:
+        if path in FOREIGN:
+            continue  # the form of their bodies is other systems' to say
         garbage = house.ask("admin", method, path, content=b'{"unheard": of}')
         unknown = house.ask("admin", method, path, json={"unheard": "of"})
         endless = house.ask("admin", method, path, content=iter([big] * 9))

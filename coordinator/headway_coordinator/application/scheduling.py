@@ -1,0 +1,87 @@
+"""Schedules: each tick becomes an event, once, whoever leads and however often it is looked at."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from headway import ids
+from headway.clock import Clock, rfc3339
+from headway.schedule import Schedule, interval
+from headway_coordinator.application.ports import Lease, PreconditionFailed, Storage
+from headway_coordinator.application.trigger_ports import Moved, NewEvent, TriggerRow
+from headway_coordinator.schedule.ticks import due
+
+log = structlog.get_logger("headway.triggers")
+
+_PAGE = 200
+_TICKS = 100  # of one schedule in one go; the rest is due at once again
+
+
+class Scheduler:
+    """Lets schedules fire; the same thread that decides calls it."""
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self._storage = storage
+        self._clock = clock
+
+    def tick(self, lease: Lease) -> int:
+        """Make events of the ticks that are due; return how many schedules were seen to.
+
+        Raises:
+            LeaseLost: this hold is over; nothing was written.
+        """
+        rows = self._storage.triggers.due(_PAGE)
+        if rows:
+            self._see_to(lease, rows)
+        return len(rows)
+
+    def _see_to(self, lease: Lease, rows: list[TriggerRow]) -> None:
+        now = self._storage.sweeps.database_now()
+        moves: list[Moved] = []
+        events: list[NewEvent] = []
+        for row in rows:
+            schedule = Schedule.of(row.body["schedule"], row.key)
+            # A clock that was set back gives no tick again: those up to `last_at` are done.
+            found = due(schedule, row.last_at or row.since, now, _TICKS)
+            moves.append(Moved(row, found.last, found.wake))
+            events += [self._event(row, schedule, tick) for tick in found.run]
+            if found.dropped:
+                first, count = rfc3339(found.dropped[0]), len(found.dropped)
+                log.warning("ticks_missed", trigger="/".join(row.key), first=first, count=count)
+        try:
+            with self._storage.deciding(lease) as transaction:
+                transaction.tick(moves)
+                transaction.add_events(events)
+        except PreconditionFailed as error:  # applied, paused or seen to meanwhile
+            log.info("schedules_moved_elsewhere", reason=error.message)
+
+    def _event(self, row: TriggerRow, schedule: Schedule, tick: datetime) -> NewEvent:
+        start, end = interval(schedule, tick)
+        subject = "/".join(row.key)
+        data: dict[str, Any] = {
+            "logical_date": rfc3339(tick),
+            "data_interval_start": rfc3339(start),
+            "data_interval_end": rfc3339(end),
+        }
+        return NewEvent(
+            id=ids.new_id(self._clock),
+            team=row.team,
+            origin="schedule",
+            subject=subject,
+            # The tick itself: whoever finds it again finds it there.
+            dedupe=f"tick:{subject}:{rfc3339(tick)}",
+            actor=f"schedule:{row.name}",
+            event={
+                "id": rfc3339(tick),
+                "source": f"/schedules/{subject}",
+                "type": "headway.schedule.tick",
+                "subject": row.name,
+                "time": rfc3339(tick),
+                "name": "tick",
+                "data": data,
+                "extensions": {},
+            },
+        )

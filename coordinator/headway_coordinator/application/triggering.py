@@ -1,0 +1,76 @@
+"""Triggers as people see and steer them: listed with their next times, paused, resumed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from headway.errors import ConflictError, ForbiddenError
+from headway.schedule import Schedule, next_ticks
+from headway_coordinator.access.roles import Identity
+from headway_coordinator.application.ports import Storage
+from headway_coordinator.application.trigger_ports import TriggerRow
+
+NEXT_TIMES = 3
+
+
+def listed_triggers(
+    storage: Storage, identity: Identity, team: str | None, pipeline: str | None
+) -> list[dict[str, Any]]:
+    """Return the triggers of the newest versions, with the next times of each schedule."""
+    teams = identity.teams
+    if team is not None:
+        teams = [team] if identity.covers(team) else []
+    if teams == []:
+        return []
+    now = storage.sweeps.database_now()
+    rows = storage.triggers.listing(teams)
+    return [_shown(row, now) for row in rows if pipeline in (None, row.pipeline)]
+
+
+def _shown(row: TriggerRow, now: datetime) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "team": row.team,
+        "pipeline": row.pipeline,
+        "trigger": row.name,
+        "kind": row.kind,
+        "about": row.body[row.kind],
+        "if": row.body.get("if"),
+        "since": row.since,
+        "paused_at": row.paused_at,
+        "paused_by": row.paused_by,
+        "address": None,
+        "next": [],
+    }
+    if row.kind == "webhook":
+        shown["address"] = f"/api/v1/hooks/{row.subject}"
+        # Which secrets, never what they are.
+    if row.kind == "schedule" and row.paused_at is None:
+        schedule = Schedule.of(row.body["schedule"], row.key)
+        shown["next"] = list(islice(next_ticks(schedule, now), NEXT_TIMES))
+    return shown
+
+
+def pause_trigger(
+    storage: Storage, identity: Identity, team: str, pipeline: str, name: str, *, paused: bool
+) -> dict[str, Any]:
+    """Pause a trigger, or let it go on. What comes while it is paused starts no run, ever.
+
+    A schedule that goes on treats the ticks in between as missed ones.
+
+    Raises:
+        ForbiddenError: there is no such trigger within the identity's scope (404).
+        ConflictError: it is paused already, or not paused.
+    """
+    rows = storage.triggers.of_pipeline(team, pipeline) if identity.covers(team) else []
+    if not any(row.name == name for row in rows):
+        known = ", ".join(row.name for row in rows)
+        hint = f"it has: {known}" if known else "headway triggers list shows what there is"
+        message = f"pipeline `{pipeline}` has no trigger `{name}`"
+        raise ForbiddenError("not_found", message, hint, status=404)
+    act = storage.triggers.pause if paused else storage.triggers.resume
+    if not act(team, pipeline, name, actor=identity.subject):
+        state = "paused already" if paused else "not paused"
+        raise ConflictError("nothing_to_do", f"the trigger `{name}` is {state}")
+    return {"team": team, "pipeline": pipeline, "trigger": name, "paused": paused}
