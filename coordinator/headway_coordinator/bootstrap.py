@@ -72,7 +72,7 @@ class Engine:
         self.publisher = Publisher(broker_url, "engine")
         self.evaluator = SandboxedEvaluator(settings.expression_budget)
         self._broker_watch = BrokerWatch(broker_url, settings.holder)
-        self._api_watch = ApiWatch(settings.watched_api(), self._clock)
+        self._api_watch = ApiWatch(settings.watched_api(), self._clock, lease=settings.worker_lease)
         self._mailbox = Mailbox()
         self.leadership = Leadership(
             leases=self.storage.leases,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 from types import FrameType
@@ -32,11 +31,13 @@ log = structlog.get_logger("headway.api")
 
 _GRACE_S = 10
 _LATE = 3  # claim deadlines: what is lost was rung again by then
-_TICK_S = 1.0  # how exact the Date header is
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn's own looks ten times a second whether it is to end; this one is woken for it."""
+    """uvicorn's own looks ten times a second whether it is to end; this one is woken for it.
+
+    uvicorn's tick also tells the time to the answers; here the protocol does, when it needs it.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -44,11 +45,10 @@ class QuietServer(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def main_loop(self) -> None:
-        """Keep the time in the answers' headers until a signal comes."""
+        """Sleep until a signal comes."""
         self._loop = asyncio.get_running_loop()
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._told.wait(), _TICK_S)
+        if not self.should_exit:
+            await self._told.wait()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
@@ -69,6 +69,7 @@ def server_config(app: App, listen: str) -> uvicorn.Config:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_GRACE_S,
         server_header=False,
+        date_header=False,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import httpx2
 import pytest
 import uvicorn
 
+from headway.clock import ManualClock
+from headway_coordinator.api.wire import GatheringProtocol
 from headway_coordinator.serving import server_config
 from tests.servers.sources import free_port
 from tests.servers.waiting import wait_until
-from tests.unit.api.house import House
+from tests.unit.api.house import START, House
 
 
 class Server:
@@ -50,6 +53,20 @@ def server(tmp_path: Path) -> Iterator[Server]:
     yield served
     served.stop()
     house.close()
+
+
+def test_answers_are_dated_when_they_are_asked_for(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock(START)
+    monkeypatch.setattr(GatheringProtocol, "clock", clock)
+    with server.client() as client:
+        first = client.get("/healthz")
+        clock.advance(timedelta(hours=18, seconds=1))
+        then = client.get("/healthz")
+        lost = client.get("/nowhere")
+    assert first.headers["date"] == "Sun, 01 Mar 2026 06:00:00 GMT"
+    assert then.headers["date"] == lost.headers["date"] == "Mon, 02 Mar 2026 00:00:01 GMT"
 
 
 def test_a_large_artifact_is_streamed_both_ways(server: Server) -> None:

@@ -91,6 +91,7 @@ class Listener:
             deliver=self.delivered.append,
             nudge=self._nudged,
             refused=self.refused.append,
+            wake=lambda: Broker(url).send('{"nudge":1}'),
         )
 
     def _nudged(self) -> None:
@@ -226,6 +227,18 @@ def test_a_defect_of_the_taker_is_not_the_message_s_fault(
 def test_a_nudge_wakes_and_is_sent_once(listener: Listener, publisher: Publisher) -> None:
     publisher.nudge()
     wait_until(lambda: listener.nudges >= 1, what="the nudge")
+
+
+def test_a_wait_on_redis_for_nothing_is_not_begun_anew_each_second(
+    redis_database: str, client: redis.Redis
+) -> None:
+    listener = Listener(redis_database)
+    with client.monitor() as monitor:  # type: ignore[no-untyped-call]
+        listener.consumer.start()
+        commands = (entry["command"].split() for entry in monitor.listen())
+        wait = next(words for words in commands if words[:2] == ["BRPOP", EVENTS])
+    listener.consumer.stop()
+    assert float(wait[-1]) == 5
 
 
 def test_the_watch_sees_that_the_data_is_gone(broker: Broker) -> None:

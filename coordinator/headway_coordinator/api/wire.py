@@ -1,25 +1,42 @@
-"""How answers leave: head and body together, where both are ready.
+"""How answers leave: head and body together, where both are ready, and with the time.
 
 uvicorn writes an answer's head and its body apart. Each write is a call of the kernel that sends a
-packet and wakes whoever reads it, so a short answer would cost both sides twice.
+packet and wakes whoever reads it, so a short answer would cost both sides twice. And it makes the
+Date header once a second, asked or not, which an idle process need not wake for.
 """
 
 from __future__ import annotations
 
 import asyncio
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from headway.clock import Clock, SystemClock
 
 _AT_ONCE_BYTES = 64 * 1024
 
 
 class GatheringProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on a transport that gathers."""
+    """uvicorn's protocol on a transport that gathers; it dates answers when requests come."""
+
+    clock: Clock = SystemClock()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         gathering = Gathering(transport, self.loop)
         super().connection_made(cast("asyncio.Transport", gathering))
+
+    def data_received(self, data: bytes) -> None:
+        # One list for all connections: RFC 9110 wants the date to the second.
+        self.server_state.default_headers = _dated(int(self.clock.now().timestamp()))
+        super().data_received(data)
+
+
+@lru_cache(maxsize=1)
+def _dated(second: int) -> list[tuple[bytes, bytes]]:
+    return [(b"date", formatdate(second, usegmt=True).encode())]
 
 
 class Gathering:

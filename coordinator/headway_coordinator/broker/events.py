@@ -39,6 +39,8 @@ log = structlog.get_logger("headway.events")
 _PREFETCH = 500
 _HEARTBEAT_S = 10  # on RabbitMQ: notices a connection that is cut without a word
 _IDLE_S = 1.0
+# Redis needs no word from us meanwhile, and each end of a wait wakes this process and the server.
+_REDIS_IDLE_S = 5.0
 # While acknowledgements are due: they are sent by the thread that reads.
 _BUSY_S = 0.05
 _TRIGGERS = NUDGE_TRIGGERS.encode()
@@ -107,6 +109,9 @@ class EventConsumer:
             heartbeat=0 if is_redis(self._url) else _HEARTBEAT_S,
         ) as connection:
             channel = connection.default_channel
+            idle = _IDLE_S
+            if is_redis(self._url):
+                idle = channel.brpop_timeout = _REDIS_IDLE_S
             count_refusals(connection, self._refusals)
             with Consumer(
                 channel,
@@ -118,7 +123,7 @@ class EventConsumer:
             ):
                 acknowledged = 0
                 while not stop.is_set():
-                    wait = _BUSY_S if acknowledged < self._taken else _IDLE_S
+                    wait = _BUSY_S if acknowledged < self._taken else idle
                     try:
                         connection.drain_events(timeout=wait)
                     except TimeoutError:

@@ -22,9 +22,10 @@ class RedisLook:
 
     def lost(self) -> bool:
         # SET NX and GET: several coordinators agree on the first one's value.
-        client = self._client()
-        client.set(CANARY, secrets.token_hex(8), nx=True)
-        found = client.get(CANARY)
+        with self._client().pipeline(transaction=False) as pipe:
+            pipe.set(CANARY, secrets.token_hex(8), nx=True)
+            pipe.get(CANARY)
+            _, found = pipe.execute()
         value = found.decode() if isinstance(found, bytes) else str(found)
         before, self._canary = self._canary, value
         return before is not None and before != value

@@ -1,4 +1,9 @@
-"""Asks every 2 s whether an API answers: if none does, workers cannot renew their leases."""
+"""Asks now and then whether an API answers: if none does, workers cannot renew their leases.
+
+What it is for is to give up no attempt whose worker had no API to renew its lease at. A failure
+that is shorter than the time between two looks goes unseen, so that time is a twelfth of a lease,
+within limits: no lease runs out by it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,8 @@ from headway.clock import Clock
 
 log = structlog.get_logger("headway.health")
 
-_EVERY_S = 2.0
+_LEAST_S, _MOST_S = 2.0, 5.0
+_LOOKS_A_LEASE = 12
 
 
 class ApiWatch:
@@ -19,7 +25,9 @@ class ApiWatch:
 
     name = "api-watch"
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, *, lease: timedelta) -> None:
+        """`lease` is the workers'."""
+        self._every = max(_LEAST_S, min(_MOST_S, lease.total_seconds() / _LOOKS_A_LEASE))
         self._url = url.rstrip("/") + "/readyz"
         self._clock = clock
         self._since: float | None = None
@@ -42,7 +50,7 @@ class ApiWatch:
             self._since = None
         elif self._since is None:
             self._since = asked
-        return _EVERY_S
+        return self._every
 
     def close(self) -> None:
         self._client.close()
