@@ -70,6 +70,7 @@ class Stage:
         self.gate.touch()
         self.children: dict[Process, Child] = {}
         self.runs: list[str] = []
+        self.by_events = 0  # those of the runs that an event has started
         self._wishes: list[Wish] = []
         self._number = 0
         (folder / "effects.py").write_text(_EFFECTS)
@@ -130,6 +131,7 @@ class Stage:
         self.gate = self.folder / f"gate-{self._number}"
         self.gate.touch()
         self.runs = []
+        self.by_events = 0
         self._wishes = [self._run(f"{self._number}-{each}") for each in range(RUNS)]
 
     def wish(self, wish: Wish) -> None:
@@ -160,7 +162,7 @@ class Stage:
     def end(self) -> None:
         """Wait until all that was asked for has come to its end, and look at what is left."""
         wait_until(self.ask, what="an answer to every request")
-        assert len(self.runs) == RUNS
+        assert len(self.runs) == RUNS + self.by_events
         left: list[str] = []
 
         storage = self.cluster.storage

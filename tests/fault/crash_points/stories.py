@@ -216,6 +216,7 @@ def sending_an_event(stage: Stage) -> Iterator[None]:
     wait_until(stage.ask, what="the event to be kept")
     [run] = wait_until(started, what="the decision on the event")
     stage.runs.append(run)
+    stage.by_events += 1
     [row], _ = events.listing(EventFilter([TEAM], 500, type=str(event["type"])))
     assert [d["outcome"] for d in row["decisions"]] == ["matched"]
     wait_until(lambda: stage.cluster.storage.queries.run(run), what="the run of the event")
