@@ -37,6 +37,7 @@ POINTS: Final[dict[str, tuple[Process, ...]]] = {
     "advancing.redispatch": ("engine",),
     "storage.deciding": ("engine",),
     "deciding.decide": ("engine",),
+    "events.forget": ("engine",),
     "doorbell.publish": ("engine",),
     "publisher.send": ("engine", "api"),
     "events.acknowledge": ("engine",),

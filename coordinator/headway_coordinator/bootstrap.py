@@ -29,6 +29,7 @@ from headway_coordinator.integrations.health import ApiWatch
 from headway_coordinator.integrations.metrics import EngineMetrics
 from headway_coordinator.loops.counting import Counting
 from headway_coordinator.loops.deciding import DecideLoop
+from headway_coordinator.loops.forgetting import Forgetting
 from headway_coordinator.loops.leadership import Leadership
 from headway_coordinator.loops.leading import LeadLoop
 from headway_coordinator.loops.mailbox import Mailbox
@@ -85,7 +86,9 @@ class Engine:
         self.deciding = DecideLoop(
             leadership=self.leadership,
             storage=self.storage,
-            decider=Decider(self.storage, Conditions(self.conditions), self._clock),
+            decider=Decider(
+                self.storage, Conditions(self.conditions), self._clock, self.metrics.decided
+            ),
             scheduler=Scheduler(self.storage, self._clock),
             parts=[],
             clock=self._clock,
@@ -178,6 +181,8 @@ class Engine:
             self.advancer.has_open_runs,
         )
         self._runner.start(counting)
+        keep = self._settings.event_retention
+        self._runner.start(Forgetting(self.storage, lambda: leads() is not None, keep))
         leading = Runner(self.metrics.failed)
         leading.start(self.loop)
         leading.start(self.deciding)

@@ -73,6 +73,9 @@ class CoordinatorSettings(BaseSettings):
     expression_budget: timedelta = Field(
         timedelta(milliseconds=500), description="How much processor time one expression may take."
     )
+    event_retention: timedelta = Field(
+        timedelta(days=30), description="How long events are kept that were decided."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug, info, warning or error."
     )
@@ -90,6 +93,7 @@ class CoordinatorSettings(BaseSettings):
         "heartbeat",
         "claim_deadline",
         "expression_budget",
+        "event_retention",
         mode="before",
     )
     @classmethod
@@ -136,6 +140,8 @@ class CoordinatorSettings(BaseSettings):
             raise ValueError("HEADWAY_LEASE_TERM must be at least one second")
         if self.worker_lease < 3 * self.heartbeat:
             raise ValueError("HEADWAY_WORKER_LEASE must be at least three heartbeats")
+        if self.event_retention < timedelta(hours=1):
+            raise ValueError("HEADWAY_EVENT_RETENTION must be at least one hour")
         if self.secret_key is None and self.secret_key_file is None:
             raise ValueError("set HEADWAY_SECRET_KEY or HEADWAY_SECRET_KEY_FILE")
         return self

@@ -83,6 +83,7 @@ def touch_every_label(metrics: EngineMetrics) -> None:
         ),
         0.1,
     )
+    metrics.decided("matched")
     metrics.refused("forged")
     metrics.failed("leading")
     metrics.states({"runs": {"running": 1}, "steps": {"ready": 1}})

@@ -390,6 +390,20 @@ def test_a_webhook_says_which_names_it_listens_to(deciders: Deciders) -> None:
     assert deciders.outcomes("h3") == []
 
 
+def test_old_events_are_forgotten_but_for_those_that_wait(deciders: Deciders) -> None:
+    deciders.define(event_trigger("com.example.*", batch={"size": 3, "within": 3600}))
+    deciders.define(event_trigger("org.*"), pipeline="other")
+    [waits] = deciders.send(deciders.event())
+    [done] = deciders.send(deciders.event("org.example"))
+    deciders.decide()
+    [fresh] = deciders.send(deciders.event("org.example"))
+    events = deciders.storage.events
+    assert events.forget(timedelta(hours=1), 10) == 0
+    assert events.forget(timedelta(hours=-1), 10) == 1
+    assert [events.get(id) is None for id in (waits, done, fresh)] == [False, True, False]
+    assert events.decisions(done) == []
+
+
 # --- what runs tell ------------------------------------------------------------------------------
 
 

@@ -106,10 +106,26 @@ def _print_facts(run: Snapshot) -> None:
         print(f"set aside: {one_line(raw['quarantine'], 200)}")
         print("what to do: look at the coordinator's log, then start a new run")
     print(f"started by {clean(str(raw.get('actor')))}, {clock_time(raw.get('created_at'))}")
+    if origin := raw.get("origin") or {}:
+        print(_origin(origin))
     print(f"definition {str(raw.get('digest'))[:12]}, version {raw.get('version', '-')}")
     if raw.get("params"):
         print("params: " + ", ".join(f"{k}={one_line(v, 60)}" for k, v in raw["params"].items()))
     print()
+
+
+def _origin(origin: Any) -> str:
+    """Say which trigger and event the run comes from."""
+    start, end = origin.get("data_interval_start"), origin.get("data_interval_end")
+    words = []
+    if origin.get("event"):
+        many = f", the last of {origin['events']} events" if origin.get("events") else ""
+        words.append(f"trigger {origin.get('trigger')}, event {origin['event']}{many}")
+    if origin.get("backfill"):
+        words.append(f"backfill {origin['backfill']}")
+    if start and end:
+        words.append(f"data from {clock_time(start)} to {clock_time(end)}")
+    return clean("; ".join(words))
 
 
 def explain(id: RunArgument, json: JsonOption = False) -> int:

@@ -7,7 +7,7 @@ not at all, so that an event starts exactly one run a trigger, however often it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,7 +53,15 @@ class Outcome:
 class Decider:
     """Decides while it holds the lease; one thread calls it."""
 
-    def __init__(self, storage: Storage, conditions: Conditions, clock: Clock) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        conditions: Conditions,
+        clock: Clock,
+        decided: Callable[[str], None] = lambda outcome: None,
+    ) -> None:
+        """`decided` is told the outcome of each decision, once it is written."""
+        self._tell = decided
         self._storage = storage
         self._conditions = conditions
         self._clock = clock
@@ -79,6 +87,7 @@ class Decider:
             log.info("events_decided_elsewhere", reason=error.message)
             return Outcome(events=len(events))
         for decision in decisions:
+            self._tell(decision.outcome)
             log.info(
                 "event_decided",
                 upstream=decision.event,
@@ -143,6 +152,7 @@ class Decider:
         except PreconditionFailed as error:
             log.info("events_gathered_elsewhere", reason=error.message)
             return 0
+        self._tell(decision.outcome)
         return 0 if run is None else 1
 
     def _started(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 Origin = Literal["asset", "broker", "cloudevent", "pipeline", "schedule", "webhook"]
@@ -196,6 +196,9 @@ class Events(Protocol):
 
     def waiting(self, trigger: tuple[str, str, str], limit: int) -> list[StoredEvent]:
         """Return the events that a trigger has gathered, the oldest first."""
+
+    def forget(self, older_than: timedelta, limit: int) -> int:
+        """Delete decided events, none of which a trigger still gathers; return how many."""
 
     def listing(self, wanted: EventFilter) -> tuple[list[dict[str, Any]], str | None]: ...
 

@@ -37,6 +37,7 @@ class EngineMetrics:
         self._dispatched = counter("dispatches", "Attempts that were dispatched.")
         self._events = counter("events", "Events that were applied.")
         self._ignored = counter("events_ignored", "Events that were stale or came twice.")
+        self._decided = counter("event_decisions", "Decisions of triggers.", "outcome")
         self._refused = counter("events_refused", "Messages that were refused.", "reason")
         self._rollbacks = counter("batches_rolled_back", "Batches that met a changed row.")
         self._quarantined = counter("runs_quarantined", "Runs that violated an invariant.")
@@ -112,6 +113,9 @@ class EngineMetrics:
             gauge.clear()
             for state, count in found.items():
                 gauge.labels(state).set(count)
+
+    def decided(self, outcome: str) -> None:
+        self._decided.labels(outcome).inc()
 
     def refused(self, reason: str) -> None:
         self._refused.labels(reason[:60]).inc()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Text, exists, func, literal, or_, select, tuple_
+from sqlalchemy import Connection, Text, delete, exists, func, literal, or_, select, tuple_
 
 from headway.crash_points import crash_point
 from headway_coordinator.application.trigger_ports import (
@@ -161,6 +161,25 @@ class StoredEvents:
             .limit(limit)
         )
         return self._read(wanted)
+
+    @crash_point("events.forget")
+    def forget(self, older_than: timedelta, limit: int) -> int:
+        waiting = select(decision.c.event).where(
+            decision.c.event == upstream.c.id, DECISION_WAITING
+        )
+        old = (
+            select(upstream.c.id)
+            .where(
+                upstream.c.received_at < self._database.later("age"),
+                upstream.c.decided_at.is_not(None),
+                ~waiting.exists(),
+            )
+            .order_by(upstream.c.received_at)
+            .limit(limit)
+        )
+        gone = delete(upstream).where(upstream.c.id.in_(old))
+        with self._database.prompt() as connection:
+            return connection.execute(gone, {"age": self._database.span(-older_than)}).rowcount
 
     def listing(self, wanted: EventFilter) -> tuple[list[dict[str, Any]], str | None]:
         rows = select(*_LISTED)

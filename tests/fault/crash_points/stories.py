@@ -222,6 +222,13 @@ def sending_an_event(stage: Stage) -> Iterator[None]:
     wait_until(lambda: stage.cluster.storage.queries.run(run), what="the run of the event")
 
 
+def forgetting_events(stage: Stage) -> Iterator[None]:
+    """An engine looks for old events soon after it has begun to lead."""
+    stage.stop("engine")
+    yield
+    yield
+
+
 def steering_a_trigger(stage: Stage) -> Iterator[None]:
     """A trigger is paused and goes on again."""
     stage.cluster.apply(stage.definition("steered", team=TEAM, hears="never.sent"))
@@ -258,6 +265,7 @@ STORIES: Mapping[str, Story] = {
     "deciding.decide": sending_an_event,
     "events.add": sending_an_event,
     "events.add.rows": sending_an_event,
+    "events.forget": forgetting_events,
     "triggers.pause": steering_a_trigger,
     "triggers.resume": steering_a_trigger,
     "triggers.steer.rows": steering_a_trigger,
