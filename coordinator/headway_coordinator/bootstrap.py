@@ -13,6 +13,7 @@ from headway.clock import Clock, SystemClock
 from headway.garbage import spare_what_stays
 from headway.ids import new_id
 from headway_coordinator.application.advancing import Advancer
+from headway_coordinator.application.backfilling import Backfiller
 from headway_coordinator.application.capacity import CapacityView
 from headway_coordinator.application.conditions import Conditions
 from headway_coordinator.application.deciding import Decider
@@ -83,14 +84,13 @@ class Engine:
             term=settings.lease_term,
         )
         self.conditions = SandboxedEvaluator(settings.expression_budget)
+        conditions = Conditions(self.conditions)
         self.deciding = DecideLoop(
             leadership=self.leadership,
             storage=self.storage,
-            decider=Decider(
-                self.storage, Conditions(self.conditions), self._clock, self.metrics.decided
-            ),
+            decider=Decider(self.storage, conditions, self._clock, self.metrics.decided),
             scheduler=Scheduler(self.storage, self._clock),
-            parts=[],
+            parts=[Backfiller(self.storage, conditions, self._clock)],
             clock=self._clock,
             started=self._mailbox.nudge,
         )

@@ -18,13 +18,16 @@ from headway import crash_points
 from tests.architecture.repository import ROOT, sources, tree
 
 APPLICATION = Path("coordinator/headway_coordinator/application")
-PORTS = (APPLICATION / "ports.py", APPLICATION / "trigger_ports.py")
+PORTS = tuple(APPLICATION / name for name in ("ports.py", "trigger_ports.py", "backfill_ports.py"))
 
 # Methods of the ports that change nothing. Advancing's and Deciding's other methods write within
 # the blocks of `storage.advancing` and `storage.deciding`, whose two moments are before and after
 # the commit of all of them.
 READS = {
     "access": {"find_token", "teams", "tokens"},
+    "backfills": {
+        *("dates", "get", "listing", "open_dates", "progress", "running", "runs_of", "waiting"),
+    },
     "definitions": {"current", "get", "listing", "version", "versions"},
     "events": {
         *("decisions", "earlier", "gathered", "get", "listing", "many", "undecided", "waiting"),

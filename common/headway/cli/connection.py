@@ -1,8 +1,9 @@
-"""The client that this command line talks through, and the short ways to name a run."""
+"""The client that this command line talks through, and short ways to name runs and backfills."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from headway.errors import ConflictError, ForbiddenError
 
@@ -27,14 +28,29 @@ def run_id(client: Client, text: str) -> str:
 
     Raises ForbiddenError (not found) or ConflictError (several runs begin so).
     """
+    return _named(text, "run", "runs", lambda most: client.runs(limit=most)["runs"])
+
+
+def backfill_id(client: Client, text: str) -> str:
+    """Return the id of the backfill that `text` names, in the same ways as a run."""
+    return _named(
+        text, "backfill", "backfill", lambda most: client.backfills(limit=most)["backfills"]
+    )
+
+
+def _named(
+    text: str, noun: str, command: str, newest: Callable[[int], Sequence[Mapping[str, Any]]]
+) -> str:
     if len(text) >= _FULL_LENGTH or (len(text) < _SHORTEST):
         return text
-    found = [str(row["id"]) for row in client.runs(limit=1 if text == "latest" else 500)["runs"]]
+    found = [str(row["id"]) for row in newest(1 if text == "latest" else 500)]
     matching = found[:1] if text == "latest" else [id for id in found if id.startswith(text)]
     if not matching:
-        message = f"no run begins with `{text}`" if text != "latest" else "there is no run yet"
-        raise ForbiddenError("not_found", message, "see `headway runs list`", status=404)
+        message = f"no {noun} begins with `{text}`"
+        if text == "latest":
+            message = f"there is no {noun} yet"
+        raise ForbiddenError("not_found", message, f"see `headway {command} list`", status=404)
     if len(matching) > 1:
-        message = f"{len(matching)} of the last runs begin with `{text}`"
+        message = f"{len(matching)} of the last {noun}s begin with `{text}`"
         raise ConflictError("ambiguous", message, "give more of the id")
     return matching[0]

@@ -153,6 +153,25 @@ class Client:
         # Not repeated: whoever asks again is told that there is nothing to do.
         return self._json(Call("POST", f"{_BASE}{where}/{'pause' if pause else 'resume'}", json={}))
 
+    # --- backfills -----------------------------------------------------------------------------
+
+    def start_backfill(self, wanted: Mapping[str, Any], *, key: str | None = None) -> Json:
+        """Start a backfill, or with `dry_run` look at it; `wanted` is the body of the route."""
+        return self._post("/backfills", dict(wanted), key=key)
+
+    def backfills(self, **query: Any) -> Json:
+        """Return a page of backfills; `query` as the route takes it: pipeline, team, state, …"""
+        return self._get("/backfills", query)
+
+    def backfill(self, id: str, *, limit: int | None = None, cursor: str | None = None) -> Json:
+        """Return a backfill, its progress and a page of its dates."""
+        return self._get(f"/backfills/{_part(id)}", {"limit": limit, "cursor": cursor})
+
+    def steer_backfill(self, id: str, verb: str, body: Mapping[str, Any] | None = None) -> Json:
+        """Pause, resume, cancel or retry a backfill."""
+        # Not repeated: whoever asks again is told that there is nothing to do.
+        return self._json(Call("POST", f"{_BASE}/backfills/{_part(id)}/{verb}", json=body or {}))
+
     # --- the installation ----------------------------------------------------------------------
 
     def pipelines(self) -> Json:

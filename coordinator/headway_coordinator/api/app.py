@@ -9,7 +9,16 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import headway
-from headway_coordinator.api import events, overview, people, pipelines, problems, runs, secrets
+from headway_coordinator.api import (
+    backfills,
+    events,
+    overview,
+    people,
+    pipelines,
+    problems,
+    runs,
+    secrets,
+)
 from headway_coordinator.api.gate import Gate
 from headway_coordinator.api.guards import check_guarded
 from headway_coordinator.api.health import health_routes
@@ -64,7 +73,7 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> App:
     app.state.streams = Streams()
     calls = worker_calls(services)
     app.router.routes.extend(worker_routes(services, calls))
-    for part in (runs, pipelines, events, people, secrets, overview):
+    for part in (runs, pipelines, events, backfills, people, secrets, overview):
         # As plain routes, which `check_guarded` can look into.
         app.router.routes.extend(part.router.routes)
     app.router.routes.extend([*health_routes(services), *pages])

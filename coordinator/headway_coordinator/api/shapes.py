@@ -39,7 +39,7 @@ def _seconds(value: int | str | None) -> float | None:
     if isinstance(value, str):
         value = int(parse_duration(value).total_seconds())
     if value is not None and not 1 <= value <= 10 * 366 * 86_400:
-        raise ValueError("a life is between a second and ten years")
+        raise ValueError("it is between a second and ten years")
     return value
 
 
@@ -87,6 +87,31 @@ class StartRun(Shape):
     team: NameText | None = None
     params: Annotated[dict[str, Any], AfterValidator(_storable)] = {}
     logical_date: Annotated[AwareDatetime, AfterValidator(_within_years)] | None = None
+
+
+class StartBackfill(Shape):
+    """`from` and `until` are times, or days in the schedule's zone. `every`: seconds, or text such
+    as 1d; it or `cron` stand for a schedule that the pipeline has not. `dry_run`: only look."""
+
+    pipeline: NameText
+    team: NameText | None = None
+    trigger: NameText | None = None
+    first: Annotated[Line, Field(alias="from")]
+    until: Line | None = None
+    every: Annotated[int | str | None, AfterValidator(_seconds)] = None
+    cron: Line | None = None
+    timezone: Line | None = None
+    params: Annotated[dict[str, Any], AfterValidator(_storable)] = {}
+    order: Literal["newest", "oldest"] = "oldest"
+    only: Literal["all", "failed", "missing"] = "all"
+    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 3
+    priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
+    dry_run: bool = False
+
+
+class CancelBackfill(Shape):
+    reason: Text | None = None
+    keep_running: bool = False
 
 
 class CancelRun(Shape):

@@ -35,7 +35,7 @@ from headway_coordinator.application.ports import (
 from headway_coordinator.application.report import Report, log_end
 from headway_coordinator.application.requests import incoming_of, requested_run
 from headway_coordinator.application.resolving import Resolver, is_outside
-from headway_coordinator.application.telling import told
+from headway_coordinator.application.telling import ends_a_date, told
 from headway_coordinator.engine.events import (
     CancelRequested,
     Due,
@@ -93,7 +93,8 @@ class Advancer:
         claim_within: timedelta,
         told: Callable[[], None] = lambda: None,
     ) -> None:
-        """`told` is called when a batch has left events that triggers may listen to."""
+        """`told` is called when a batch has left events that triggers may listen to, or has ended a
+        run of a backfill."""
         self._told_events = told
         self._storage = storage
         self._resolver = resolver
@@ -407,7 +408,7 @@ class Advancer:
             log.debug("event_ignored", run=taken.run, type=type(taken.event).__name__, why=reason)
         report.attempts_ended = batch.finished
         report.told = batch.heard
-        if batch.heard:
+        if batch.heard or ends_a_date(batch):
             self._told_events()
         self._capacity.learn(batch.durations())
         self._capacity.moved(

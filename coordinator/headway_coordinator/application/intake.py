@@ -60,7 +60,7 @@ def accept_run(
         DefinitionError: the parameters do not fit, or the pipeline's name needs its team.
         ConflictError: the key was used for another request.
     """
-    definition = _definition(storage, identity, wanted)
+    definition = wanted_definition(storage, identity, wanted.pipeline, wanted.team)
     run = ids.new_id(clock)
     logical_date = wanted.logical_date or clock.now()
     entry, created = storage.inbox.add(
@@ -77,19 +77,27 @@ def accept_run(
     return AcceptedRun(entry.run, definition.pipeline, definition.team, state, created)
 
 
-def _definition(storage: Storage, identity: Identity, wanted: RunRequest) -> StoredDefinition:
+def wanted_definition(
+    storage: Storage, identity: Identity, pipeline: str, named: str | None
+) -> StoredDefinition:
+    """Return the newest version of a pipeline, of the team that is named, if one is.
+
+    Raises:
+        ForbiddenError: no such pipeline is within the identity's scope (404).
+        DefinitionError: several teams have such a pipeline.
+    """
     # A foreign team's pipeline does not exist for this identity, named or not.
-    team = wanted.team if identity.team is None else identity.team
-    found = storage.definitions.current(wanted.pipeline, team)
-    if identity.team is not None and wanted.team not in (None, identity.team):
+    team = named if identity.team is None else identity.team
+    found = storage.definitions.current(pipeline, team)
+    if identity.team is not None and named not in (None, identity.team):
         found = []
     if not found:
         hint = "headway pipelines list shows what there is; headway apply adds one."
-        message = f"there is no pipeline `{wanted.pipeline}`"
+        message = f"there is no pipeline `{pipeline}`"
         raise ForbiddenError("not_found", message, hint, status=404)
     if len(found) > 1:
         teams = ", ".join(sorted(d.team for d in found))
-        message = f"several teams have a pipeline `{wanted.pipeline}`: {teams}"
+        message = f"several teams have a pipeline `{pipeline}`: {teams}"
         raise DefinitionError(message, code="team_needed", hint="Name the team.")
     return found[0]
 

@@ -34,6 +34,7 @@ from headway_coordinator.engine.model import (
 )
 
 if TYPE_CHECKING:
+    from headway_coordinator.application.backfill_ports import Backfills
     from headway_coordinator.application.trigger_ports import Deciding, Events, NewEvent, Triggers
 
 
@@ -536,6 +537,7 @@ class Storage(Protocol):
     queries: Queries
     triggers: Triggers
     events: Events
+    backfills: Backfills
 
     def deciding(self, lease: Lease) -> AbstractContextManager[Deciding]:
         """Open the deciding transaction. Raises LeaseLost if the row is not this hold's."""

@@ -59,13 +59,7 @@ class Scheduler:
             log.info("schedules_moved_elsewhere", reason=error.message)
 
     def _event(self, row: TriggerRow, schedule: Schedule, tick: datetime) -> NewEvent:
-        start, end = interval(schedule, tick)
         subject = "/".join(row.key)
-        data: dict[str, Any] = {
-            "logical_date": rfc3339(tick),
-            "data_interval_start": rfc3339(start),
-            "data_interval_end": rfc3339(end),
-        }
         return NewEvent(
             id=ids.new_id(self._clock),
             team=row.team,
@@ -74,14 +68,26 @@ class Scheduler:
             # The tick itself: whoever finds it again finds it there.
             dedupe=f"tick:{subject}:{rfc3339(tick)}",
             actor=f"schedule:{row.name}",
-            event={
-                "id": rfc3339(tick),
-                "source": f"/schedules/{subject}",
-                "type": "headway.schedule.tick",
-                "subject": row.name,
-                "time": rfc3339(tick),
-                "name": "tick",
-                "data": data,
-                "extensions": {},
-            },
+            event=tick_form(row.key, tick, interval(schedule, tick)),
         )
+
+
+def tick_form(
+    key: tuple[str, str, str], tick: datetime, interval: tuple[datetime, datetime]
+) -> dict[str, Any]:
+    """Return the event that a tick of the schedule (team, pipeline, trigger) is, as it is kept."""
+    start, end = interval
+    return {
+        "id": rfc3339(tick),
+        "source": f"/schedules/{'/'.join(key)}",
+        "type": "headway.schedule.tick",
+        "subject": key[2],
+        "time": rfc3339(tick),
+        "name": "tick",
+        "data": {
+            "logical_date": rfc3339(tick),
+            "data_interval_start": rfc3339(start),
+            "data_interval_end": rfc3339(end),
+        },
+        "extensions": {},
+    }

@@ -20,6 +20,15 @@ def told(batch: Batch, clock: Clock) -> list[NewEvent]:
     return [event for touched in batch.touched.values() for event in _of(touched, batch.now, clock)]
 
 
+def ends_a_date(batch: Batch) -> bool:
+    """Say whether a run of a backfill has ended: its lane has room, though no event tells so."""
+    return any(
+        touched.run_moved and run.status in RUN_TERMINAL and "backfill" in run.origin
+        for touched in batch.touched.values()
+        for run in [touched.state.run]
+    )
+
+
 def _of(touched: Touched, now: datetime, clock: Clock) -> Iterable[NewEvent]:
     state = touched.state
     plan, run = state.plan, state.run

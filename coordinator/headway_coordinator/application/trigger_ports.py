@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+from headway_coordinator.application.backfill_ports import TakenDate
+
 Origin = Literal["asset", "broker", "cloudevent", "pipeline", "schedule", "webhook"]
 Outcome = Literal["duplicate", "filtered", "matched", "refused", "waiting"]
 
@@ -224,6 +226,21 @@ class Deciding(Protocol):
         self, trigger: tuple[str, str, str], events: Sequence[str], outcome: Decision
     ) -> None:
         """End the waiting of the trigger's decisions on these events, all of which wait."""
+
+    def hold_backfill(self, backfill: str) -> None:
+        """Keep a backfill that is running from being steered, else PreconditionFailed.
+
+        To be called before anything else is done to it.
+        """
+
+    def take_dates(self, backfill: str, taken: Sequence[TakenDate]) -> None:
+        """Give dates of the backfill, all of which wait, their runs, or none."""
+
+    def settle_dates(self, backfill: str, runs: Sequence[str]) -> None:
+        """Note that the runs, each one that is not settled yet, have ended."""
+
+    def end_backfill(self, backfill: str) -> None:
+        """Say that the backfill is done, each of whose dates is settled."""
 
     def start(self, runs: Sequence[WantedRun]) -> None:
         """Put the runs into the inbox."""

@@ -13,8 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, Text, and_, bindparam, select, update
 
 from headway.crash_points import crash_block, crash_point
+from headway_coordinator.application.backfill_ports import TakenDate
 from headway_coordinator.application.ports import Lease, LeaseLost
 from headway_coordinator.application.trigger_ports import Decision, Moved, NewEvent, WantedRun
+from headway_coordinator.storage.backfill_starts import BackfillStatements
 from headway_coordinator.storage.columns import Moment
 from headway_coordinator.storage.counting import expect
 from headway_coordinator.storage.database import Database, moment_of
@@ -44,6 +46,7 @@ class DecidingStatements:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.backfills = BackfillStatements(database)
         now = database.now
         self.events = database.rows(**types_of(upstream, GIVEN))
         kept = select(*(self.events.c[name] for name in GIVEN), now.label("received_at"))
@@ -182,6 +185,19 @@ class OpenDeciding:
         }
         moved = self._connection.execute(self._made.settle, given)
         expect(moved.rowcount, len(events), "decisions")
+
+    def hold_backfill(self, backfill: str) -> None:
+        self._made.backfills.hold(self._connection, backfill)
+
+    @crash_point("deciding.take_dates")
+    def take_dates(self, backfill: str, taken: Sequence[TakenDate]) -> None:
+        self._made.backfills.take(self._connection, backfill, taken)
+
+    def settle_dates(self, backfill: str, runs: Sequence[str]) -> None:
+        self._made.backfills.settle(self._connection, backfill, runs)
+
+    def end_backfill(self, backfill: str) -> None:
+        self._made.backfills.end(self._connection, backfill)
 
     def start(self, runs: Sequence[WantedRun]) -> None:
         if runs:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Literal
 
 from headway.clock import Clock, SystemClock
+from headway_coordinator.application.backfill_ports import Backfills
 from headway_coordinator.application.ports import (
     Access,
     Advancing,
@@ -24,6 +25,7 @@ from headway_coordinator.application.ports import (
 from headway_coordinator.application.trigger_ports import Deciding, Events, Triggers
 from headway_coordinator.storage.access import StoredAccess
 from headway_coordinator.storage.advancing import AdvancingStatements
+from headway_coordinator.storage.backfills import StoredBackfills
 from headway_coordinator.storage.connecting import connect
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.deciding import DecidingStatements
@@ -93,6 +95,7 @@ class DatabaseStorage:
         self._deciding = DecidingStatements(database)
         self.triggers: Triggers = StoredTriggers(database)
         self.events: Events = StoredEvents(database)
+        self.backfills: Backfills = StoredBackfills(database)
         self.queries: Queries = StoredQueries(database, self.workers, self.sweeps)
 
     def advancing(self, lease: Lease) -> AbstractContextManager[Advancing]:

@@ -40,6 +40,9 @@ from headway_coordinator.storage.columns import Document, Key, Moment, Serial
 
 DECISION_OUTCOMES = ("duplicate", "filtered", "matched", "refused", "waiting")
 EVENT_ORIGINS = ("asset", "broker", "cloudevent", "pipeline", "schedule", "webhook")
+BACKFILL_STATES = ("cancelled", "done", "paused", "running")
+BACKFILL_CHOICES = ("all", "failed", "missing")
+BACKFILL_OUTCOMES = ("filtered", "refused")
 TRIGGER_KINDS = ("asset", "event", "pipeline", "schedule", "webhook")
 INBOX_KINDS = ("cancel", "completion", "retry", "run")
 ROLES = ("admin", "author", "operator", "viewer", "worker")
@@ -60,6 +63,9 @@ TRIGGER_TIMED = text("trigger.kind = 'schedule' AND paused_at IS NULL")
 EVENT_UNDECIDED = text("event.decided_at IS NULL")
 DECISION_WAITING = text("decision.outcome = 'waiting'")
 DECISION_DEDUPED = text("decision.dedupe_key IS NOT NULL")
+BACKFILL_RUNNING = text("backfill.state = 'running'")
+DATE_WAITING = text("backfill_run.run IS NULL AND settled_at IS NULL")
+DATE_OPEN = text("backfill_run.run IS NOT NULL AND settled_at IS NULL")
 
 metadata = MetaData(
     naming_convention={
@@ -315,6 +321,60 @@ decision = Table(
     _index("decision_waiting", "team", "pipeline", "trigger", "at", where=DECISION_WAITING),
     _index("decision_deduped", "team", "pipeline", "trigger", "dedupe_key", where=DECISION_DEDUPED),
     Index("decision_run", "run"),
+    postgresql_with=_MOVING,
+)
+
+backfill = Table(
+    "backfill",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("team", Text, nullable=False),
+    Column("pipeline", Text, nullable=False),
+    Column("trigger", Text),
+    Column("dedupe", Key, nullable=False),
+    # What the caller said, as a digest: the same key with another request is refused.
+    Column("request", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    # The schedule, and the trigger's `if` and `params`, as they were when it was started.
+    Column("body", Document, nullable=False),
+    Column("params", Document, nullable=False),
+    Column("from_at", Moment, nullable=False),
+    Column("until_at", Moment, nullable=False),
+    Column("newest_first", Boolean, nullable=False),
+    Column("choice", Text, nullable=False),
+    Column("priority", BigInteger, nullable=False),
+    Column("max_in_flight", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("created_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    UniqueConstraint("dedupe"),
+    _check("choice", BACKFILL_CHOICES),
+    _check("state", BACKFILL_STATES),
+    CheckConstraint("max_in_flight >= 1", name="max_in_flight"),
+    _index("backfill_running", "created_at", "id", where=BACKFILL_RUNNING),
+    Index("backfill_newest", "created_at", "id"),
+    postgresql_with=_MOVING,
+)
+
+backfill_run = Table(
+    "backfill_run",
+    metadata,
+    Column("backfill", ForeignKey("backfill.id", ondelete="CASCADE"), primary_key=True),
+    Column("logical_date", Moment, primary_key=True),
+    Column("start_at", Moment, nullable=False),
+    Column("end_at", Moment, nullable=False),
+    # Which try it is: `retry` of the backfill makes a new run of the date.
+    Column("no", Integer, nullable=False),
+    Column("run", Text),
+    # The leader has seen that it ended: it takes no room in the lane any more.
+    Column("settled_at", Moment),
+    # Why there is no run, of a date that gets none.
+    Column("outcome", Text),
+    Column("reason", Text),
+    _check("outcome", BACKFILL_OUTCOMES),
+    _index("backfill_run_waiting", "backfill", "logical_date", where=DATE_WAITING),
+    _index("backfill_run_open", "backfill", where=DATE_OPEN),
     postgresql_with=_MOVING,
 )
 

@@ -1,0 +1,118 @@
+"""What backfills' rows say: the state of each date, from its run and from the wish for one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, select
+
+from headway_coordinator.application.backfill_ports import NewBackfill, StoredBackfill
+from headway_coordinator.schedule.backfilling import REFUSED, STUCK, RunOfDate
+from headway_coordinator.storage.documents import clean_text
+from headway_coordinator.storage.schema import (
+    DATE_OPEN,
+    DATE_WAITING,
+    INBOX_PENDING,
+    RUN_OPEN,
+    backfill,
+    backfill_run,
+    inbox,
+    run,
+)
+
+_WANTED = (
+    "id", "team", "pipeline", "trigger", "dedupe", "request", "actor", "body", "params", "from_at",
+    "until_at", "newest_first", "choice", "priority", "max_in_flight",
+)  # fmt: skip
+READ = tuple(backfill.c[name] for name in (*_WANTED, "state", "reason", "created_at", "ended_at"))
+
+_STUCK: ColumnElement[str] = literal_column(f"'{STUCK}'")
+# A run whose wish is applied and that is not there was refused then.
+STATE = case(
+    (backfill_run.c.outcome.is_not(None), backfill_run.c.outcome),
+    (backfill_run.c.run.is_(None), literal_column("'waiting'")),
+    (and_(run.c.quarantine.is_not(None), RUN_OPEN), _STUCK),
+    (run.c.state.is_not(None), run.c.state),
+    (inbox.c.id.is_not(None), literal_column("'queued'")),
+    else_=literal_column(f"'{REFUSED}'"),
+).label("state")
+JOINED = backfill_run.outerjoin(run, run.c.id == backfill_run.c.run).outerjoin(
+    inbox,
+    and_(inbox.c.run == backfill_run.c.run, inbox.c.kind == "run", INBOX_PENDING),
+)
+
+
+def stored(row: Any) -> StoredBackfill:
+    """Return the backfill of a row of `READ`."""
+    count = len(_WANTED)
+    return StoredBackfill(NewBackfill(*row[:count]), *row[count:])
+
+
+def runs_of_dates(
+    connection: Connection, team: str, pipeline: str, first: datetime, last: datetime
+) -> list[RunOfDate]:
+    """Return the runs of those dates, the oldest first.
+
+    The inbox is read before the runs: what is applied in between is found twice, never missed.
+    """
+    place = clean_text(team), clean_text(pipeline)
+    wishes = select(inbox.c.body).where(
+        INBOX_PENDING, inbox.c.kind == "run", inbox.c.team == place[0], inbox.c.pipeline == place[1]
+    )
+    asked = [_date_of(row.body) for row in connection.execute(wishes)]
+    waiting = (
+        select(backfill_run.c.logical_date)
+        .join(backfill, backfill.c.id == backfill_run.c.backfill)
+        .where(
+            DATE_WAITING,
+            backfill.c.team == place[0],
+            backfill.c.pipeline == place[1],
+            backfill.c.state.in_(("paused", "running")),
+            backfill_run.c.logical_date.between(first, last),
+        )
+    )
+    asked += [row.logical_date for row in connection.execute(waiting)]
+    state = case((and_(run.c.quarantine.is_not(None), RUN_OPEN), _STUCK), else_=run.c.state)
+    runs = (
+        select(run.c.logical_date, state)
+        .where(
+            run.c.team == place[0],
+            run.c.pipeline == place[1],
+            run.c.logical_date.between(first, last),
+        )
+        .order_by(run.c.created_at, run.c.id)
+    )
+    found = [RunOfDate(*row) for row in connection.execute(runs)]
+    queued = [RunOfDate(date, "queued") for date in asked if date is not None]
+    return found + [each for each in queued if first <= each.logical_date <= last]
+
+
+def _date_of(body: Any) -> datetime | None:
+    said = body.get("logical_date")
+    return None if said is None else datetime.fromisoformat(str(said))
+
+
+def progress_of(connection: Connection, ids: Collection[str]) -> dict[str, dict[str, int]]:
+    """Return how many dates of each backfill are in which state."""
+    wanted = (
+        select(backfill_run.c.backfill, STATE, func.count())
+        .select_from(JOINED)
+        .where(backfill_run.c.backfill.in_(sorted(ids)))
+        .group_by(backfill_run.c.backfill, literal_column("2"))
+    )
+    found: dict[str, dict[str, int]] = {id: {} for id in ids}
+    for id, state, count in connection.execute(wanted):
+        found[id][state] = count
+    return found
+
+
+def open_dates_of(connection: Connection, ids: Collection[str]) -> list[tuple[str, str, str]]:
+    """Return (backfill, run, state) of every date whose run is not settled."""
+    wanted = (
+        select(backfill_run.c.backfill, backfill_run.c.run, STATE)
+        .select_from(JOINED)
+        .where(DATE_OPEN, backfill_run.c.backfill.in_(sorted(ids)))
+    )
+    return [(row[0], row[1], row[2]) for row in connection.execute(wanted)]

@@ -1,0 +1,87 @@
+"""What the deciding transaction does to backfills. The backfill's row is locked first, so that
+whoever steers it waits for what is being started, and is not overtaken by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Text, bindparam, case, exists, select, update
+
+from headway_coordinator.application.backfill_ports import TakenDate
+from headway_coordinator.storage.counting import expect
+from headway_coordinator.storage.database import Database
+from headway_coordinator.storage.rows import types_of
+from headway_coordinator.storage.schema import (
+    BACKFILL_RUNNING,
+    DATE_OPEN,
+    DATE_WAITING,
+    backfill,
+    backfill_run,
+)
+
+_TAKEN = ("logical_date", "run", "outcome", "reason")
+
+
+class BackfillStatements:
+    """The statements, made once a process."""
+
+    def __init__(self, database: Database) -> None:
+        now = database.now
+        self._hold = (
+            select(backfill.c.id)
+            .where(backfill.c.id == bindparam("of_backfill"), BACKFILL_RUNNING)
+            .with_for_update(key_share=True)
+        )
+        self._taken = database.rows(**types_of(backfill_run, _TAKEN))
+        given = self._taken.c
+        self._take = (
+            update(backfill_run)
+            .where(
+                backfill_run.c.backfill == bindparam("of_backfill"),
+                backfill_run.c.logical_date == given.logical_date,
+                DATE_WAITING,
+            )
+            .values(
+                run=given.run,
+                outcome=given.outcome,
+                reason=given.reason,
+                settled_at=case((given.run.is_(None), now)),
+            )
+        )
+        self._runs = database.rows(run=Text())
+        self._settle = (
+            update(backfill_run)
+            .where(
+                backfill_run.c.backfill == bindparam("of_backfill"),
+                backfill_run.c.run == self._runs.c.run,
+                DATE_OPEN,
+            )
+            .values(settled_at=now)
+        )
+        unsettled = exists().where(
+            backfill_run.c.backfill == backfill.c.id, backfill_run.c.settled_at.is_(None)
+        )
+        self._end = (
+            update(backfill)
+            .where(backfill.c.id == bindparam("of_backfill"), BACKFILL_RUNNING, ~unsettled)
+            .values(state="done", ended_at=now)
+        )
+
+    def hold(self, connection: Connection, id: str) -> None:
+        held = connection.execute(self._hold, {"of_backfill": id}).all()
+        expect(len(held), 1, "running backfills")
+
+    def take(self, connection: Connection, id: str, taken: Sequence[TakenDate]) -> None:
+        if taken:
+            rows = [(t.logical_date, t.run, t.outcome, t.reason) for t in taken]
+            given = {**self._taken.params(rows), "of_backfill": id}
+            expect(connection.execute(self._take, given).rowcount, len(rows), "waiting dates")
+
+    def settle(self, connection: Connection, id: str, runs: Sequence[str]) -> None:
+        if runs:
+            given = {**self._runs.params((run,) for run in runs), "of_backfill": id}
+            expect(connection.execute(self._settle, given).rowcount, len(runs), "open dates")
+
+    def end(self, connection: Connection, id: str) -> None:
+        ended = connection.execute(self._end, {"of_backfill": id})
+        expect(ended.rowcount, 1, "backfills without an open date")
