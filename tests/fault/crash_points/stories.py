@@ -10,6 +10,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from headway.errors import ConflictError, ForbiddenError
 from headway_coordinator.access.cipher import Cipher
@@ -251,6 +253,74 @@ def steering_a_trigger(stage: Stage) -> Iterator[None]:
     assert not is_paused()
 
 
+def backfilling(stage: Stage) -> Iterator[None]:
+    """Three dates are backfilled, two at a time: each gets one run, and then it is done."""
+    client = stage.cluster.client
+    number = len(client.backfills(limit=500)["backfills"])
+    name = f"backfilled-{number}"
+    stage.cluster.apply(_one_step(name, "true"))
+    wanted = {**_days(name, 3), "max_in_flight": 2}
+    ids: set[str] = set()
+    stage.wish(lambda: ids.add(client.start_backfill(wanted, key=name)["id"]))
+    yield
+    yield
+    wait_until(stage.ask, what="the backfill")
+    [id] = ids
+    done = wait_until(lambda: _if_done(stage, id), within=60, what="the end of the backfill")
+    assert done["progress"]["succeeded"] == 3
+    started = {row["id"] for row in client.runs(pipeline=name, limit=500)["runs"]}
+    assert started == {date["run"] for date in done["dates"]}
+    assert len(started) == 3
+
+
+def steering_a_backfill(stage: Stage) -> Iterator[None]:
+    """One is paused, goes on and is cancelled; another one, which failed, is retried."""
+    client = stage.cluster.client
+    number = len(client.backfills(limit=500)["backfills"])
+    steered, failing = f"steered-{number}", f"failing-{number}"
+    stage.cluster.apply(_one_step(steered, "true"))
+    stage.cluster.apply(_one_step(failing, "false"))
+    ids: dict[str, str] = {}
+
+    def steer(name: str, *verbs: str) -> None:
+        for verb in verbs:
+            # By the request that got no answer it may be so already.
+            with suppress(ConflictError):
+                client.steer_backfill(ids[name], verb)
+
+    def start_and_steer() -> None:
+        for name, days in ((steered, 90), (failing, 1)):
+            ids[name] = client.start_backfill(_days(name, days), key=name)["id"]
+        steer(steered, "pause", "resume", "cancel")
+        wait_until(lambda: _if_done(stage, ids[failing]), what="the end of what fails")
+        steer(failing, "retry")
+
+    stage.wish(start_and_steer)
+    yield
+    yield
+    wait_until(stage.ask, what="the steering")
+    assert client.backfill(ids[steered])["state"] == "cancelled"
+    done = wait_until(lambda: _if_done(stage, ids[failing]), what="the end of the retry")
+    assert done["progress"]["failed"] == 1
+    assert len(client.runs(pipeline=failing)["runs"]) > 1
+
+
+def _one_step(name: str, command: str) -> str:
+    head = f"headway: 1\npipeline: {name}\nteam: {TEAM}\nowner: crash@example.com\n"
+    return f'{head}steps: {{only: {{run: "{command}"}}}}\n'
+
+
+def _days(pipeline: str, count: int) -> dict[str, object]:
+    until = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=count - 1)).date().isoformat()
+    return {"pipeline": pipeline, "team": TEAM, "from": "2026-01-01", "until": until, "every": "1d"}
+
+
+def _if_done(stage: Stage, id: str) -> dict[str, Any]:
+    """Return the backfill if it is done, else nothing."""
+    shown = stage.cluster.client.backfill(id)
+    return shown if shown["state"] == "done" else {}
+
+
 STORIES: Mapping[str, Story] = {
     "leases.acquire": while_steps_run,
     "leases.renew": while_steps_run,
@@ -263,6 +333,15 @@ STORIES: Mapping[str, Story] = {
     "workers.heartbeat.renewal": while_steps_run,
     "storage.deciding": sending_an_event,
     "deciding.decide": sending_an_event,
+    "deciding.take_dates": backfilling,
+    "backfills.create": backfilling,
+    "backfills.create.rows": backfilling,
+    "backfills.steer": steering_a_backfill,
+    "backfills.steer.rows": steering_a_backfill,
+    "backfills.cancel": steering_a_backfill,
+    "backfills.cancel.rows": steering_a_backfill,
+    "backfills.retry": steering_a_backfill,
+    "backfills.retry.rows": steering_a_backfill,
     "events.add": sending_an_event,
     "events.add.rows": sending_an_event,
     "events.forget": forgetting_events,
