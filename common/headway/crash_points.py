@@ -43,6 +43,7 @@ POINTS: Final[dict[str, tuple[Process, ...]]] = {
     "publisher.send": ("engine", "api"),
     "events.acknowledge": ("engine",),
     "events.drop": ("engine",),
+    "upstream.acknowledge": ("engine",),
     # the API
     "inbox.add": ("api",),
     "inbox.add_many": ("api",),
@@ -51,8 +52,8 @@ POINTS: Final[dict[str, tuple[Process, ...]]] = {
     "workers.claim": ("api",),
     "workers.heartbeat": ("api",),
     "workers.heartbeat.renewal": ("api",),
-    "events.add": ("api",),
-    "events.add.rows": ("api",),
+    "events.add": ("api", "engine"),
+    "events.add.rows": ("api", "engine"),
     "triggers.pause": ("api",),
     "triggers.resume": ("api",),
     "triggers.steer.rows": ("api",),

@@ -30,6 +30,7 @@ class Refusal(StrEnum):
     FORGED = "forged"
     REPEATED = "repeated"
     STALE = "stale"
+    NOT_AN_EVENT = "not_an_event"
 
 
 _FOREIGN = "Something other than Headway writes to its queues. Give it a database of its own."
@@ -41,6 +42,7 @@ _HINTS = {
     Refusal.MALFORMED: "Its sender may be of another version of Headway, or not be Headway at all.",
     Refusal.REPEATED: "Brokers deliver twice now and then; many come from somebody who replays.",
     Refusal.STALE: "Some are normal: cancelled, or rung again while it ran. Many are replayed.",
+    Refusal.NOT_AN_EVENT: "Publish CloudEvents 1.0 as JSON; docs/events-by-broker.md shows how.",
     Refusal.FORGED: "Coordinators have different secret keys, or somebody forges reports.",
 }
 

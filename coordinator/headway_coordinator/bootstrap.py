@@ -12,22 +12,29 @@ import structlog
 from headway.clock import Clock, SystemClock
 from headway.garbage import spare_what_stays
 from headway.ids import new_id
+from headway.refusals import Refusals
+from headway_coordinator.access.cipher import Cipher
 from headway_coordinator.application.advancing import Advancer
 from headway_coordinator.application.backfilling import Backfiller
 from headway_coordinator.application.capacity import CapacityView
 from headway_coordinator.application.conditions import Conditions
 from headway_coordinator.application.deciding import Decider
+from headway_coordinator.application.hearing import Hearing
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import Lease, Storage
+from headway_coordinator.application.receiving import Receiver
 from headway_coordinator.application.resolving import Resolver
 from headway_coordinator.application.scheduling import Scheduler
+from headway_coordinator.application.secrets import Secrets
 from headway_coordinator.application.sweeping import BrokerView, Sweeper
 from headway_coordinator.broker.events import EventConsumer
 from headway_coordinator.broker.publishing import Publisher
+from headway_coordinator.broker.upstream import BrokerLetters
 from headway_coordinator.broker.watching import BrokerWatch
 from headway_coordinator.integrations.evaluator import SandboxedEvaluator
 from headway_coordinator.integrations.health import ApiWatch
 from headway_coordinator.integrations.metrics import EngineMetrics
+from headway_coordinator.integrations.webhooks import cloudevents
 from headway_coordinator.loops.counting import Counting
 from headway_coordinator.loops.deciding import DecideLoop
 from headway_coordinator.loops.forgetting import Forgetting
@@ -35,6 +42,7 @@ from headway_coordinator.loops.leadership import Leadership
 from headway_coordinator.loops.leading import LeadLoop
 from headway_coordinator.loops.mailbox import Mailbox
 from headway_coordinator.loops.runner import Runner
+from headway_coordinator.loops.upstream import UpstreamLoop
 from headway_coordinator.settings import CoordinatorSettings
 from headway_coordinator.storage.opening import open_storage
 
@@ -94,9 +102,24 @@ class Engine:
             clock=self._clock,
             started=self._mailbox.nudge,
         )
+        self.secrets = Secrets(self.storage, Cipher(settings.key(), settings.former_keys()))
+        self.upstream = self._upstream_loop(broker_url)
         self.loop = self._lead_loop(settings, broker_url)
         self._runner = Runner(self.metrics.failed)
         self._expose()
+
+    def _upstream_loop(self, broker_url: str) -> UpstreamLoop:
+        # Of what a receiver does, the engine needs no webhooks.
+        receiver = Receiver(self.storage, self.secrets, self._clock, {})
+        refusals = Refusals(self.metrics.refused)
+        return UpstreamLoop(
+            leadership=self.leadership,
+            storage=self.storage,
+            hearing=Hearing(receiver.broker_events, cloudevents.parse, refusals),
+            letters=lambda teams: BrokerLetters(broker_url, teams),
+            heard=self.deciding.wake,
+            clock=self._clock,
+        )
 
     def _lead_loop(self, settings: CoordinatorSettings, broker_url: str) -> LeadLoop:
         capacity = CapacityView(
@@ -131,7 +154,7 @@ class Engine:
             nudge=self._mailbox.nudge,
             refused=self.metrics.refused,
             wake=self.publisher.nudge,
-            nudge_triggers=self.deciding.wake,
+            nudge_triggers=self._triggers_nudged,
         )
         return LeadLoop(
             leadership=self.leadership,
@@ -159,7 +182,12 @@ class Engine:
 
     def _on_lead(self, lease: Lease | None) -> None:
         self._mailbox.nudge()
+        self._triggers_nudged()
+
+    def _triggers_nudged(self) -> None:
+        """Events came, or triggers changed."""
         self.deciding.wake()
+        self.upstream.wake()
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then hand over and end."""
@@ -186,10 +214,12 @@ class Engine:
         leading = Runner(self.metrics.failed)
         leading.start(self.loop)
         leading.start(self.deciding)
+        leading.start(self.upstream)
         stop.wait()
         leading.ask()
-        self.deciding.wake()
+        self._triggers_nudged()
         leading.stop()
+        self.upstream.close()
         self._runner.stop()
         self.loop.end()
         self.close()

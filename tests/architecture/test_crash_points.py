@@ -42,7 +42,9 @@ READS = {
     "sweeps": {
         *("database_now", "expired", "late", "occupancy", "overdue", "stranded", "unclaimed"),
     },
-    "triggers": {"due", "glance", "listening", "listing", "of_kind", "of_pipeline"},
+    "triggers": {
+        *("due", "glance", "listening", "listing", "of_kind", "of_pipeline", "teams_of"),
+    },
     "workers": {"all", "holders", "live"},
 }
 WITHIN = ("advancing.", "deciding.")
@@ -73,7 +75,7 @@ EFFECTS = {
     *("prompt", "prompt_line"),
     *("fdatasync", "fsync"),
     *("ack", "basic_ack", "basic_reject", "ack_log_error", "reject_log_error", "requeue"),
-    *("lpush", "rpush", "publish", "basic_publish", "apply_async", "send_task"),
+    *("lpush", "lrem", "rpush", "publish", "basic_publish", "apply_async", "send_task"),
 }
 # Ports whose implementations bear the points; to call them is no effect of one's own.
 PORTS_CALLED = {"_doorbell", "_publisher"}

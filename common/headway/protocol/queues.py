@@ -19,6 +19,11 @@ def step_queue(team: str, resource_class: str) -> str:
     return f"{team}.{resource_class}"
 
 
+def event_queue(team: str) -> str:
+    """Return the queue to which upstream systems publish events for a team."""
+    return f"{EVENTS}.{team}"
+
+
 def probe_queue(team: str, worker: str) -> str:
     """Return the queue by which a worker hears itself; no class can be called so."""
     return f"{team}._probe.{worker}"

@@ -165,6 +165,9 @@ class Triggers(Protocol):
 
     def of_kind(self, kind: str, team: str | None = None) -> list[TriggerRow]: ...
 
+    def teams_of(self, kind: str) -> list[str]:
+        """Return the teams that have a trigger of a kind, by name."""
+
     def of_pipeline(self, team: str, pipeline: str) -> list[TriggerRow]: ...
 
     def listing(self, teams: Sequence[str] | None) -> list[TriggerRow]: ...

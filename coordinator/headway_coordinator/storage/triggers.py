@@ -87,6 +87,11 @@ class StoredTriggers:
             return self._read(trigger.c.kind == kind)
         return self._read(trigger.c.kind == kind, trigger.c.team == team)
 
+    def teams_of(self, kind: str) -> list[str]:
+        wanted = select(trigger.c.team).where(trigger.c.kind == kind).distinct()
+        with self._database.reading() as connection:
+            return sorted(connection.execute(wanted).scalars())
+
     def of_pipeline(self, team: str, pipeline: str) -> list[TriggerRow]:
         return self._read(
             trigger.c.team == clean_text(team), trigger.c.pipeline == clean_text(pipeline)

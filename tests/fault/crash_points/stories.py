@@ -7,6 +7,7 @@ started in any case, at the latest while the process that is to die runs.
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -14,10 +15,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from headway.errors import ConflictError, ForbiddenError
+from headway.protocol.queues import event_queue
 from headway_coordinator.access.cipher import Cipher
 from headway_coordinator.application.trigger_ports import EventFilter
 from headway_coordinator.raising import make_token
 from tests.fault.crash_points.stage import FORMER_KEY, TEAM, Stage
+from tests.integration.brokers import Broker
 from tests.servers.waiting import wait_until
 
 Story = Callable[[Stage], Iterator[None]]
@@ -201,14 +204,16 @@ def rekeying(stage: Stage) -> Iterator[None]:
 
 
 def sending_an_event(stage: Stage) -> Iterator[None]:
-    """An event is sent until it is kept: it starts one run, however often it was sent."""
+    """An event is sent until it is kept, and published too: all the same it starts one run."""
     events = stage.cluster.storage.events
     number = len(events.listing(EventFilter([TEAM], 500))[0])
     event = {"specversion": "1.0", "type": f"crash.event.{number}", "source": "/stories"}
     text = stage.definition("hearing", team=TEAM, hears=event["type"])
     stage.cluster.apply(text)
-    stage.wish(lambda: stage.cluster.client.send_event(event, id=f"story-{number}", team=TEAM))
+    id = f"story-{number}"
+    stage.wish(lambda: stage.cluster.client.send_event(event, id=id, team=TEAM))
     yield
+    Broker(stage.cluster.broker_url).send(json.dumps({**event, "id": id}), queue=event_queue(TEAM))
     yield
 
     def started() -> list[str]:
@@ -342,6 +347,7 @@ STORIES: Mapping[str, Story] = {
     "backfills.cancel.rows": steering_a_backfill,
     "backfills.retry": steering_a_backfill,
     "backfills.retry.rows": steering_a_backfill,
+    "upstream.acknowledge": sending_an_event,
     "events.add": sending_an_event,
     "events.add.rows": sending_an_event,
     "events.forget": forgetting_events,
