@@ -44,6 +44,7 @@ POINTS: Final[dict[str, tuple[Process, ...]]] = {
     "events.acknowledge": ("engine",),
     "events.drop": ("engine",),
     "upstream.acknowledge": ("engine",),
+    "notifications.settle": ("engine",),
     # the API
     "inbox.add": ("api",),
     "inbox.add_many": ("api",),
@@ -54,6 +55,7 @@ POINTS: Final[dict[str, tuple[Process, ...]]] = {
     "workers.heartbeat.renewal": ("api",),
     "events.add": ("api", "engine"),
     "events.add.rows": ("api", "engine"),
+    "notifications.retry": ("api",),
     "triggers.pause": ("api",),
     "triggers.resume": ("api",),
     "triggers.steer.rows": ("api",),

@@ -20,6 +20,7 @@ from headway_coordinator.application.capacity import CapacityView
 from headway_coordinator.application.conditions import Conditions
 from headway_coordinator.application.deciding import Decider
 from headway_coordinator.application.hearing import Hearing
+from headway_coordinator.application.notifying import Notifier
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import Lease, Storage
 from headway_coordinator.application.receiving import Receiver
@@ -34,6 +35,7 @@ from headway_coordinator.broker.watching import BrokerWatch
 from headway_coordinator.integrations.evaluator import SandboxedEvaluator
 from headway_coordinator.integrations.health import ApiWatch
 from headway_coordinator.integrations.metrics import EngineMetrics
+from headway_coordinator.integrations.posting import GuardedPost
 from headway_coordinator.integrations.webhooks import cloudevents
 from headway_coordinator.loops.counting import Counting
 from headway_coordinator.loops.deciding import DecideLoop
@@ -41,6 +43,7 @@ from headway_coordinator.loops.forgetting import Forgetting
 from headway_coordinator.loops.leadership import Leadership
 from headway_coordinator.loops.leading import LeadLoop
 from headway_coordinator.loops.mailbox import Mailbox
+from headway_coordinator.loops.notifying import NotifyLoop
 from headway_coordinator.loops.runner import Runner
 from headway_coordinator.loops.upstream import UpstreamLoop
 from headway_coordinator.settings import CoordinatorSettings
@@ -104,6 +107,7 @@ class Engine:
         )
         self.secrets = Secrets(self.storage, Cipher(settings.key(), settings.former_keys()))
         self.upstream = self._upstream_loop(broker_url)
+        self.notifying = self._notify_loop(GuardedPost(settings.notifiable()))
         self.loop = self._lead_loop(settings, broker_url)
         self._runner = Runner(self.metrics.failed)
         self._expose()
@@ -119,6 +123,16 @@ class Engine:
             letters=lambda teams: BrokerLetters(broker_url, teams),
             heard=self.deciding.wake,
             clock=self._clock,
+        )
+
+    def _notify_loop(self, post: GuardedPost) -> NotifyLoop:
+        notifications = self.storage.notifications
+        notifier = Notifier(notifications, self.secrets.values, post, self._clock)
+        return NotifyLoop(
+            leadership=self.leadership,
+            notifications=notifications,
+            send=notifier.send,
+            now=self.storage.sweeps.database_now,
         )
 
     def _lead_loop(self, settings: CoordinatorSettings, broker_url: str) -> LeadLoop:
@@ -137,6 +151,7 @@ class Engine:
             clock=self._clock,
             claim_within=settings.claim_deadline,
             told=self.deciding.wake,
+            noted=self.notifying.wake,
         )
         sweeper = Sweeper(
             storage=self.storage,
@@ -155,6 +170,7 @@ class Engine:
             refused=self.metrics.refused,
             wake=self.publisher.nudge,
             nudge_triggers=self._triggers_nudged,
+            nudge_notifications=self.notifying.wake,
         )
         return LeadLoop(
             leadership=self.leadership,
@@ -183,6 +199,7 @@ class Engine:
     def _on_lead(self, lease: Lease | None) -> None:
         self._mailbox.nudge()
         self._triggers_nudged()
+        self.notifying.wake()
 
     def _triggers_nudged(self) -> None:
         """Events came, or triggers changed."""
@@ -215,9 +232,11 @@ class Engine:
         leading.start(self.loop)
         leading.start(self.deciding)
         leading.start(self.upstream)
+        leading.start(self.notifying)
         stop.wait()
         leading.ask()
         self._triggers_nudged()
+        self.notifying.wake()
         leading.stop()
         self.upstream.close()
         self._runner.stop()
@@ -230,6 +249,7 @@ class Engine:
         self.publisher.close()
         self.evaluator.close()
         self.conditions.close()
+        self.notifying.close()
         self._broker_watch.close()
         self._api_watch.close()
         self.storage.close()

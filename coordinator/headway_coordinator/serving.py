@@ -93,6 +93,7 @@ def serve(settings: CoordinatorSettings) -> int:
         clock=clock,
         nudge=publisher.nudge,
         nudge_triggers=publisher.nudge_triggers,
+        nudge_notifications=publisher.nudge_notifications,
         worker_lease=settings.worker_lease,
         heartbeat=settings.heartbeat,
         late_after=_LATE * settings.claim_deadline,

@@ -7,17 +7,18 @@ import os
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from headway.broker_address import check, redacted
 from headway.crash_points import CrashAt
 from headway.errors import DefinitionError
 from headway.expressions.durations import parse_duration
 from headway.listening import checked, host_and_port
+from headway.outgoing.addresses import Allowed
 
 _KEY_BYTES = 16
 
@@ -73,6 +74,11 @@ class CoordinatorSettings(BaseSettings):
     expression_budget: timedelta = Field(
         timedelta(milliseconds=500), description="How much processor time one expression may take."
     )
+    notify_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="What notifications may reach besides public addresses, comma-separated: "
+        "addresses, networks, host names, `*.` and a domain.",
+    )
     event_retention: timedelta = Field(
         timedelta(days=30), description="How long events are kept that were decided."
     )
@@ -105,6 +111,19 @@ class CoordinatorSettings(BaseSettings):
             return timedelta(seconds=float(value))
         except ValueError:
             return parse_duration(value)
+
+    @field_validator("notify_allow", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("notify_allow")
+    @classmethod
+    def _is_allowance(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Allowed.parse(value)
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -172,6 +191,10 @@ class CoordinatorSettings(BaseSettings):
         if host in ("0.0.0.0", "::"):
             host = "127.0.0.1"
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def notifiable(self) -> Allowed:
+        """Return what notifications may reach, in the form that requests are checked with."""
+        return Allowed.parse(self.notify_allow)
 
     def redacted(self) -> dict[str, Any]:
         """Return the settings for a log line: no password, and of the key only a short digest."""

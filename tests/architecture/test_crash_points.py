@@ -18,7 +18,8 @@ from headway import crash_points
 from tests.architecture.repository import ROOT, sources, tree
 
 APPLICATION = Path("coordinator/headway_coordinator/application")
-PORTS = tuple(APPLICATION / name for name in ("ports.py", "trigger_ports.py", "backfill_ports.py"))
+_PORTS = ("ports.py", "trigger_ports.py", "backfill_ports.py", "notify_ports.py")
+PORTS = tuple(APPLICATION / name for name in _PORTS)
 
 # Methods of the ports that change nothing. Advancing's and Deciding's other methods write within
 # the blocks of `storage.advancing` and `storage.deciding`, whose two moments are before and after
@@ -34,6 +35,7 @@ READS = {
     },
     "inbox": {"pending"},
     "leases": {"current"},
+    "notifications": {"get", "listing", "waiting"},
     "queries": {"audit", "counts", "queues", "run", "runs", "steps_brief"},
     "runs": {"in_group", "load", "open_ids"},
     "secrets": {"find", "listing", "sealed_otherwise"},

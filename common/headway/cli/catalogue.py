@@ -59,6 +59,8 @@ CATALOGUE: tuple[Entry, ...] = (
           _HERE + "triggers:register", _RUNS),
     Entry("backfill", "Run a range of a schedule's dates; steer it.",
           _HERE + "backfill:register", _RUNS),
+    Entry("notifications", "List, show and repeat what was told of runs' ends.",
+          _HERE + "notifications:register", _RUNS),
     Entry("queues", "Show what waits and runs in each queue.",
           _HERE + "installation:register_queues", _INSTALLATION),
     Entry("workers", "Show the workers and their slots.",

@@ -144,6 +144,16 @@ class Client:
             Call("POST", f"{_BASE}/events", {"team": team}, json=body, headers=headers)
         )
 
+    def notifications(self, **query: Any) -> Json:
+        """Return a page of notifications; `query`: team, pipeline, state, limit, cursor."""
+        return self._get("/notifications", query)
+
+    def notification(self, id: str) -> Json:
+        return self._get(f"/notifications/{_part(id)}")
+
+    def retry_notification(self, id: str) -> Json:
+        return self._post(f"/notifications/{_part(id)}/retry", {})
+
     def triggers(self, *, pipeline: str | None = None, team: str | None = None) -> Json:
         return self._get("/triggers", {"pipeline": pipeline, "team": team})
 

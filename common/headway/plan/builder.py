@@ -10,7 +10,7 @@ from typing import Any
 
 from headway.errors import DefectError
 from headway.plan.digest import digest_of
-from headway.plan.model import Kind, Overlap, Plan, PlanStep, Retry, When
+from headway.plan.model import Kind, Notify, Overlap, Plan, PlanStep, Retry, When
 
 BODY_KEYS = ("env", "with", "outputs", "artifacts", "inputs", "workdir", "interpreter")
 
@@ -41,6 +41,9 @@ def build(canonical: Mapping[str, Any], digest: str | None = None) -> Plan:
         dependents=MappingProxyType(_dependents(steps)),
         param_types={name: param["type"] for name, param in canonical["params"].items()},
         **_turns(canonical),
+        owner=canonical.get("owner") or "",
+        runbook=canonical.get("runbook"),
+        notify=tuple(_notify(each) for each in canonical.get("notify") or ()),
         produces=any(step.produces for step in steps),
         visible_to=tuple(canonical.get("visible_to") or ()),
     )
@@ -56,6 +59,10 @@ def _turns(canonical: Mapping[str, Any]) -> dict[str, Any]:
         "limit": concurrency.get("limit", one),
         "group_key": concurrency.get("key"),
     }
+
+
+def _notify(told: Mapping[str, Any]) -> Notify:
+    return Notify(tuple(told["on"]), told["webhook"])
 
 
 def _ordered(steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

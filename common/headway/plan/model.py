@@ -76,6 +76,15 @@ class PlanStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Notify:
+    """Who is told of a run's end. `on`: its states, or `recovered`; `webhook` is as it is written:
+    `secret://NAME`, or a URL."""
+
+    on: tuple[str, ...]
+    webhook: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A run's graph: steps in topological order (`finally` steps last), edges both ways."""
 
@@ -92,5 +101,8 @@ class Plan:
     overlap: Overlap = Overlap.ALLOW
     limit: int | None = None  # runs at once in a group of `group_key`; None: as many as there are
     group_key: str | None = None  # `${{ }}` not yet resolved
+    owner: str = ""
+    runbook: str | None = None
+    notify: tuple[Notify, ...] = ()
     produces: bool = False  # whether some step produces an asset
     visible_to: tuple[str, ...] = ()  # teams that may listen; `*`: all

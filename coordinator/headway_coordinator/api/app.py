@@ -12,6 +12,7 @@ import headway
 from headway_coordinator.api import (
     backfills,
     events,
+    notifications,
     overview,
     people,
     pipelines,
@@ -73,7 +74,7 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> App:
     app.state.streams = Streams()
     calls = worker_calls(services)
     app.router.routes.extend(worker_routes(services, calls))
-    for part in (runs, pipelines, events, backfills, people, secrets, overview):
+    for part in (runs, pipelines, events, backfills, notifications, people, secrets, overview):
         # As plain routes, which `check_guarded` can look into.
         app.router.routes.extend(part.router.routes)
     app.router.routes.extend([*health_routes(services), *pages])

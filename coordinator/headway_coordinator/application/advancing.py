@@ -22,6 +22,7 @@ from headway_coordinator.admission.turns import Group
 from headway_coordinator.application.batch import Batch, Incoming, Poison
 from headway_coordinator.application.capacity import CapacityView
 from headway_coordinator.application.memory import Memory, line_up, stand
+from headway_coordinator.application.noting import noted
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import (
     Advancing,
@@ -92,10 +93,12 @@ class Advancer:
         clock: Clock,
         claim_within: timedelta,
         told: Callable[[], None] = lambda: None,
+        noted: Callable[[], None] = lambda: None,
     ) -> None:
         """`told` is called when a batch has left events that triggers may listen to, or has ended a
-        run of a backfill."""
+        run of a backfill; `noted` when it may have left notifications."""
         self._told_events = told
+        self._noted = noted
         self._storage = storage
         self._resolver = resolver
         self._plans = plans
@@ -369,6 +372,7 @@ class Advancer:
         if not batch.has_writes():
             return []
         batch.told = told(batch, self._clock)
+        batch.noted = noted(batch, self._clock)
         with self._storage.advancing(lease) as transaction:
             withdrawn = self._rows(transaction, batch)
             self._set_clock(transaction.now)
@@ -386,6 +390,7 @@ class Advancer:
         transaction.mark_applied(batch.inbox)
         transaction.audit(batch.audit())
         transaction.tell(batch.told)
+        transaction.note(batch.noted)
         for run, defect in batch.defects.items():
             transaction.quarantine(run, defect.message)
         return [Incoming(w.run, Withdrawn(w.attempt, w.fence, w.reason)) for w in withdrawals]
@@ -410,6 +415,8 @@ class Advancer:
         report.told = batch.heard
         if batch.heard or ends_a_date(batch):
             self._told_events()
+        if batch.noted:
+            self._noted()
         self._capacity.learn(batch.durations())
         self._capacity.moved(
             [made.queue for made in batch.made()],

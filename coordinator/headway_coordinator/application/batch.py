@@ -13,6 +13,7 @@ from typing import Any
 from headway.errors import DefectError
 from headway.plan.model import Plan
 from headway.protocol.queues import step_queue
+from headway_coordinator.application.notify_ports import NewNotification
 from headway_coordinator.application.ports import AuditEntry
 from headway_coordinator.application.trigger_ports import NewEvent
 from headway_coordinator.engine.advance import advance, create
@@ -108,6 +109,7 @@ class Batch:
         self.finished: list[Finished] = []
         self.strays: list[AttemptEnded] = []
         self.told: list[NewEvent] = []
+        self.noted: list[NewNotification] = []
         self.heard = 0
         self._durations: list[tuple[str, timedelta]] = []
 

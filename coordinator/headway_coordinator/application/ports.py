@@ -35,6 +35,7 @@ from headway_coordinator.engine.model import (
 
 if TYPE_CHECKING:
     from headway_coordinator.application.backfill_ports import Backfills
+    from headway_coordinator.application.notify_ports import NewNotification, Notifications
     from headway_coordinator.application.trigger_ports import Deciding, Events, NewEvent, Triggers
 
 
@@ -168,6 +169,9 @@ class Advancing(Protocol):
 
     def tell(self, events: Sequence[NewEvent]) -> None:
         """Keep events of runs and assets; the end of a run only if a trigger listens to it."""
+
+    def note(self, notifications: Sequence[NewNotification]) -> None:
+        """Keep notifications; a recovery only if it is one, as this transaction leaves the runs."""
 
     def quarantine(self, run: str, reason: str) -> None:
         """Mark an open run as not to be advanced, and why; withdraw its unclaimed attempts."""
@@ -538,6 +542,7 @@ class Storage(Protocol):
     triggers: Triggers
     events: Events
     backfills: Backfills
+    notifications: Notifications
 
     def deciding(self, lease: Lease) -> AbstractContextManager[Deciding]:
         """Open the deciding transaction. Raises LeaseLost if the row is not this hold's."""

@@ -44,8 +44,8 @@ def _nothing() -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts. `nudge` wakes the leader, `nudge_triggers` what decides on events; neither raises
-    or blocks. `dispatch_state` says what
+    """The parts. `nudge` wakes the leader, `nudge_triggers` what decides on events,
+    `nudge_notifications` what sends them; none raises or blocks. `dispatch_state` says what
     this process knows of the broker; `refused` counts a refused completion by its kind; `examine`
     looks at the database's and the broker's servers themselves, `broker_answers` only whether the
     broker is there. `former_keys` are secret keys that
@@ -60,6 +60,7 @@ class Services:
     worker_lease: timedelta
     heartbeat: timedelta
     nudge_triggers: Callable[[], None] = _nobody
+    nudge_notifications: Callable[[], None] = _nobody
     late_after: timedelta = timedelta(seconds=30)
     dispatch_state: Callable[[], Mapping[str, Any]] = _nothing
     refused: Callable[[str], None] = _uncounted

@@ -32,7 +32,7 @@ from headway.redis_transport import count_refusals
 from headway.refusals import Refusal, Refusals, in_words
 from headway_coordinator.application.batch import Incoming
 from headway_coordinator.application.requests import finished
-from headway_coordinator.broker.senders import NUDGE_TRIGGERS
+from headway_coordinator.broker.senders import NUDGE_NOTIFICATIONS, NUDGE_TRIGGERS
 
 log = structlog.get_logger("headway.events")
 
@@ -43,7 +43,6 @@ _IDLE_S = 1.0
 _REDIS_IDLE_S = 5.0
 # While acknowledgements are due: they are sent by the thread that reads.
 _BUSY_S = 0.05
-_TRIGGERS = NUDGE_TRIGGERS.encode()
 _ENVELOPE_LIMIT_BYTES = 2 * REQUEST_LIMIT_BYTES
 
 
@@ -60,14 +59,18 @@ class EventConsumer:
         refused: Callable[[str], None],
         wake: Callable[[], None] = lambda: None,
         nudge_triggers: Callable[[], None] = lambda: None,
+        nudge_notifications: Callable[[], None] = lambda: None,
     ) -> None:
         """`wake` sends a nudge to the queue, so that `stop` need not wait for silence to end."""
         self._url = url
         self._wake = wake
         self._key = key
         self._deliver = deliver
+        self._nudges = {
+            NUDGE_TRIGGERS.encode(): nudge_triggers,
+            NUDGE_NOTIFICATIONS.encode(): nudge_notifications,
+        }
         self._nudge = nudge
-        self._nudge_triggers = nudge_triggers
         self._refusals = Refusals(refused)
         self._done: deque[Any] = deque()
         self._stop = threading.Event()
@@ -138,10 +141,7 @@ class EventConsumer:
         body = raw.encode() if isinstance(raw, str) else bytes(raw)
         if body[:9] == b'{"nudge":':
             _drop(message)
-            if body.strip() == _TRIGGERS:
-                self._nudge_triggers()
-            else:
-                self._nudge()
+            self._nudges.get(body.strip(), self._nudge)()
             return
         try:
             batch = parse(CompletionBatch, body, limit=_ENVELOPE_LIMIT_BYTES)

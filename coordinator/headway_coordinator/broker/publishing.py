@@ -14,7 +14,13 @@ import structlog
 
 from headway.crash_points import crash_point
 from headway.protocol.messages import Dispatch
-from headway_coordinator.broker.senders import NUDGE_INBOX, NUDGE_TRIGGERS, Sender, sender
+from headway_coordinator.broker.senders import (
+    NUDGE_INBOX,
+    NUDGE_NOTIFICATIONS,
+    NUDGE_TRIGGERS,
+    Sender,
+    sender,
+)
 
 log = structlog.get_logger("headway.publisher")
 
@@ -56,6 +62,10 @@ class Publisher:
     def nudge_triggers(self) -> None:
         """Queue a wake-up for what decides on events, unless one is waiting already."""
         self._nudge(NUDGE_TRIGGERS)
+
+    def nudge_notifications(self) -> None:
+        """Queue a wake-up for what sends notifications, unless one is waiting already."""
+        self._nudge(NUDGE_NOTIFICATIONS)
 
     def _nudge(self, nudge: str) -> None:
         with self._wake:

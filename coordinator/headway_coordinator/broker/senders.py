@@ -22,6 +22,7 @@ from headway.rabbitmq import ConfirmingPublisher, Outgoing
 
 NUDGE_INBOX = '{"nudge":1}'
 NUDGE_TRIGGERS = '{"nudge":2}'
+NUDGE_NOTIFICATIONS = '{"nudge":3}'
 
 
 class Sender(Protocol):

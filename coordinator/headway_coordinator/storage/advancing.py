@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Text, bindparam, select, update
 
 from headway.crash_points import crash_block, crash_point
+from headway_coordinator.application.notify_ports import NewNotification
 from headway_coordinator.application.ports import AuditEntry, Lease, LeaseLost, Withdrawal
 from headway_coordinator.application.trigger_ports import NewEvent
 from headway_coordinator.engine.model import (
@@ -31,6 +32,7 @@ from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.events import GIVEN, event_row, telling
 from headway_coordinator.storage.leasing import held_by_parameters, held_parameters
 from headway_coordinator.storage.lines import Answer, Line, expecting
+from headway_coordinator.storage.notifications import NOTED, note_row, noting
 from headway_coordinator.storage.rows import insert_all, types_of
 from headway_coordinator.storage.run_writes import RunWrites
 
@@ -68,6 +70,8 @@ class AdvancingStatements:
         )
         self.told = database.rows(**types_of(schema.upstream, GIVEN))
         self.tell = database.prepared(telling(database, self.told))
+        self.noted = database.rows(**types_of(schema.notification, NOTED))
+        self.note = database.prepared(noting(database, self.noted))
         self.quarantine = database.prepared(
             update(schema.run)
             .where(schema.run.c.id == bindparam("of_run"), schema.RUN_OPEN)
@@ -156,6 +160,11 @@ class OpenAdvancing:
         if events:
             rows = self._statements.told.params(event_row(event) for event in events)
             self._line.send(self._statements.tell, rows, self._count_heard)
+
+    def note(self, notifications: Sequence[NewNotification]) -> None:
+        if notifications:
+            rows = self._statements.noted.params(note_row(each) for each in notifications)
+            self._line.send(self._statements.note, rows)
 
     def _count_heard(self, answer: Answer) -> None:
         self.heard += answer.count

@@ -8,6 +8,7 @@ from typing import Literal
 
 from headway.clock import Clock, SystemClock
 from headway_coordinator.application.backfill_ports import Backfills
+from headway_coordinator.application.notify_ports import Notifications
 from headway_coordinator.application.ports import (
     Access,
     Advancing,
@@ -33,6 +34,7 @@ from headway_coordinator.storage.definitions import StoredDefinitions
 from headway_coordinator.storage.events import StoredEvents
 from headway_coordinator.storage.inbox import StoredInbox
 from headway_coordinator.storage.leasing import StoredLeases
+from headway_coordinator.storage.notifications import StoredNotifications
 from headway_coordinator.storage.queries import StoredQueries
 from headway_coordinator.storage.runs import StoredRuns
 from headway_coordinator.storage.secrets import StoredSecrets
@@ -96,6 +98,7 @@ class DatabaseStorage:
         self.triggers: Triggers = StoredTriggers(database)
         self.events: Events = StoredEvents(database)
         self.backfills: Backfills = StoredBackfills(database)
+        self.notifications: Notifications = StoredNotifications(database)
         self.queries: Queries = StoredQueries(database, self.workers, self.sweeps)
 
     def advancing(self, lease: Lease) -> AbstractContextManager[Advancing]:

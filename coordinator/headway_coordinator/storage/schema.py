@@ -40,6 +40,7 @@ from headway_coordinator.storage.columns import Document, Key, Moment, Serial
 
 DECISION_OUTCOMES = ("duplicate", "filtered", "matched", "refused", "waiting")
 EVENT_ORIGINS = ("asset", "broker", "cloudevent", "pipeline", "schedule", "webhook")
+NOTIFICATION_STATES = ("dead", "sent", "waiting")
 BACKFILL_STATES = ("cancelled", "done", "paused", "running")
 BACKFILL_CHOICES = ("all", "failed", "missing")
 BACKFILL_OUTCOMES = ("filtered", "refused")
@@ -63,6 +64,7 @@ TRIGGER_TIMED = text("trigger.kind = 'schedule' AND paused_at IS NULL")
 EVENT_UNDECIDED = text("event.decided_at IS NULL")
 DECISION_WAITING = text("decision.outcome = 'waiting'")
 DECISION_DEDUPED = text("decision.dedupe_key IS NOT NULL")
+NOTIFICATION_WAITING = text("notification.state = 'waiting'")
 BACKFILL_RUNNING = text("backfill.state = 'running'")
 DATE_WAITING = text("backfill_run.run IS NULL AND settled_at IS NULL")
 DATE_OPEN = text("backfill_run.run IS NOT NULL AND settled_at IS NULL")
@@ -323,6 +325,34 @@ decision = Table(
     Index("decision_run", "run"),
     postgresql_with=_MOVING,
 )
+
+notification = Table(
+    "notification",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("dedupe", Key, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("pipeline", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    # As the definition has them: `secret://NAME`, or a URL.
+    Column("webhook", Text, nullable=False),
+    Column("body", Document, nullable=False),
+    Column("state", Text, nullable=False),
+    # Tries so far; each write of a try's end expects them.
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("tried_at", Moment),
+    Column("problem", Text),
+    UniqueConstraint("dedupe"),
+    _check("state", NOTIFICATION_STATES),
+    _index("notification_waiting", "due_at", "id", where=NOTIFICATION_WAITING),
+    Index("notification_newest", "created_at", "id"),
+    Index("notification_run", "run"),
+    postgresql_with=_MOVING,
+)
+
 
 backfill = Table(
     "backfill",

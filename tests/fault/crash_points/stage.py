@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class Stage:
         self.gate.touch()
         self.children: dict[Process, Child] = {}
         self.runs: list[str] = []
-        self.by_events = 0  # those of the runs that an event has started
+        self.by_events = 0  # runs that the story has started besides, itself or by an event
         self._wishes: list[Wish] = []
         self._number = 0
         (folder / "effects.py").write_text(_EFFECTS)
@@ -205,10 +205,12 @@ class Stage:
         team: str,
         runbook: str = "https://example.com/",
         hears: str | None = None,
+        notify: Sequence[Mapping[str, Any]] = (),
     ) -> str:
         """Return a pipeline with steps beside each other, a join, a retry, and a file.
 
-        It is started by events of the type `hears` too, if that is given.
+        It is started by events of the type `hears` too, if that is given. Its runs' ends are told
+        to `notify`.
         """
         given = {"params": {"gate": str(self.gate)}}
         triggers = [] if hears is None else [{"event": {"type": hears}, **given}]
@@ -223,6 +225,7 @@ runbook: {runbook}
 code: {{path: {self.folder}}}
 params: {{gate: {{type: string}}}}
 triggers: {json.dumps(triggers)}
+notify: {json.dumps(list(notify))}
 steps:
   left:
     env: {env}

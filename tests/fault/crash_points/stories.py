@@ -17,6 +17,7 @@ from typing import Any
 from headway.errors import ConflictError, ForbiddenError
 from headway.protocol.queues import event_queue
 from headway_coordinator.access.cipher import Cipher
+from headway_coordinator.application.notify_ports import Notification, NotificationFilter
 from headway_coordinator.application.trigger_ports import EventFilter
 from headway_coordinator.raising import make_token
 from tests.fault.crash_points.stage import FORMER_KEY, TEAM, Stage
@@ -326,6 +327,45 @@ def _if_done(stage: Stage, id: str) -> dict[str, Any]:
     return shown if shown["state"] == "done" else {}
 
 
+def telling_of_an_end(stage: Stage) -> Iterator[None]:
+    """A run ends, and somebody is to be told of it whom no request may reach."""
+    _tell_of_ends(stage)
+    yield
+    run = stage.cluster.run("telling", gate=str(stage.gate))
+    stage.runs.append(run)
+    stage.by_events += 1
+    yield
+
+    def tried() -> bool:
+        told = _told_of(stage, run)
+        return told is not None and told.attempts > 0
+
+    wait_until(tried, what="a try to tell of the run's end")
+
+
+def telling_once_more(stage: Stage) -> Iterator[None]:
+    """A notification is to be sent again at once."""
+    _tell_of_ends(stage)
+    run = stage.cluster.run("telling", gate=str(stage.gate))
+    stage.runs.append(run)
+    stage.by_events += 1
+    told = wait_until(lambda: _told_of(stage, run), what="a notification of the run's end")
+    stage.wish(lambda: stage.cluster.client.retry_notification(told.id))
+    yield
+    yield
+    wait_until(stage.ask, what="the notification to be due again")
+
+
+def _tell_of_ends(stage: Stage) -> None:
+    notify = [{"on": ["succeeded"], "webhook": "http://127.0.0.1:1/"}]
+    stage.cluster.apply(stage.definition("telling", team=TEAM, notify=notify))
+
+
+def _told_of(stage: Stage, run: str) -> Notification | None:
+    found, _ = stage.cluster.storage.notifications.listing(NotificationFilter([TEAM], 500))
+    return next((each for each in found if each.run == run), None)
+
+
 STORIES: Mapping[str, Story] = {
     "leases.acquire": while_steps_run,
     "leases.renew": while_steps_run,
@@ -351,6 +391,8 @@ STORIES: Mapping[str, Story] = {
     "events.add": sending_an_event,
     "events.add.rows": sending_an_event,
     "events.forget": forgetting_events,
+    "notifications.settle": telling_of_an_end,
+    "notifications.retry": telling_once_more,
     "triggers.pause": steering_a_trigger,
     "triggers.resume": steering_a_trigger,
     "triggers.steer.rows": steering_a_trigger,

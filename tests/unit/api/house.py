@@ -77,7 +77,7 @@ class House:
         self.clock = ManualClock(START)
         self.storage = open_storage(url, clock=self.clock)
         self.store = open_store(f"file://{folder / 'store'}")
-        self.nudges = self.trigger_nudges = 0
+        self.nudges = self.trigger_nudges = self.notification_nudges = 0
         self.refused: list[str] = []
         self.broker_is_up = True
         self.services = Services(
@@ -87,6 +87,7 @@ class House:
             clock=self.clock,
             nudge=self._nudged,
             nudge_triggers=self._told,
+            nudge_notifications=self._noted,
             hook_sources=SOURCES,
             cloudevents=cloudevents.parse,
             worker_lease=timedelta(seconds=60),
@@ -109,6 +110,9 @@ class House:
 
     def _told(self) -> None:
         self.trigger_nudges += 1
+
+    def _noted(self) -> None:
+        self.notification_nudges += 1
 
     # --- people ----------------------------------------------------------------------------------
 
