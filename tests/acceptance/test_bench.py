@@ -41,6 +41,17 @@ def test_both_sides_are_measured_on_the_same_servers(processes: Processes) -> No
 
 
 @pytest.mark.slow
+def test_every_run_that_arrives_by_webhook_is_accounted_for(processes: Processes) -> None:
+    document = bench(processes, "--against", "none", "--cases", "W7")
+    assert set(document["W7"]) == {"50", "200"}
+    for rate, found in document["W7"].items():
+        assert found["refused"] == found["lost"] == found["doubled"] == 0
+        assert found["accepted"] == found["runs"] == 2 * int(rate)
+        assert 0 < found["accepted_p50_ms"] <= found["accepted_p99_ms"]
+        assert found["drain_s"] >= 0
+
+
+@pytest.mark.slow
 def test_what_is_taken_while_idle_is_told_by_process(processes: Processes) -> None:
     document = bench(processes, "--idle")
     assert {"api", "engine", "worker"} <= set(document["idle"])

@@ -21,7 +21,7 @@ from headway_coordinator.logging import set_up_logging
 from headway_coordinator.supervision import Supervisor
 
 BROKERS = ("redis", "rabbitmq")
-CASES = ("W1", "W3", "W4", "W5", "W6", "W8", "W9")
+CASES = ("W1", "W3", "W4", "W5", "W6", "W7", "W8", "W9")
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,9 @@ class HeadwaySide:
             "HEADWAY_API_URL": f"http://{listen}",
         }
         self.pids: dict[str, int] = {}
-        self._client = httpx2.Client(base_url=f"http://{listen}", timeout=60.0)
+        self.address = f"http://{listen}"
+        self.code = str(folder / "code")
+        self._client = httpx2.Client(base_url=self.address, timeout=60.0)
 
     def start(self) -> None:
         """Start the coordinator's processes and a worker of 8 slots; wait until a step has run."""
@@ -105,9 +107,21 @@ class HeadwaySide:
 
     def apply(self, case: Case) -> None:
         """Make the case's pipeline known."""
-        text = definition(case, str(self._folder / "code"))
-        body = {"files": [{"name": f"{case.name}.yaml", "text": text}]}
+        self.put_definition(f"{case.name}.yaml", definition(case, self.code))
+
+    def put_definition(self, file: str, text: str) -> None:
+        body = {"files": [{"name": file, "text": text}]}
         self._client.post("/api/v1/pipelines", json=body).raise_for_status()
+
+    def put_secret(self, name: str, value: str) -> None:
+        body = {"team": "bench", "value": value}
+        self._client.put(f"/api/v1/secrets/{name}", json=body).raise_for_status()
+
+    def start_one(self, pipeline: str) -> str:
+        """Start a run of a pipeline; return its id."""
+        body = {"pipeline": pipeline, "team": "bench"}
+        answer = self._client.post("/api/v1/runs", json=body).raise_for_status()
+        return str(answer.json()["id"])
 
     def warm_up(self, case: Case) -> None:
         """Run the case's graph once, so that every slot has a warm interpreter for it."""
@@ -141,7 +155,7 @@ class HeadwaySide:
         self.apply(case)
         self.begin(case)
         waiting = case.runs * case.layers[1]
-        self._until(lambda: self._waiting(f"bench.{PARKED}") >= waiting)
+        self.until(lambda: self._waiting(f"bench.{PARKED}") >= waiting)
 
     def _waiting(self, queue: str) -> int:
         rows = self._client.get("/api/v1/queues").raise_for_status().json()["queues"]
@@ -149,27 +163,26 @@ class HeadwaySide:
 
     def begin(self, case: Case, runs: int | None = None) -> list[str]:
         """Start the case's runs; return their ids."""
-        body = {"pipeline": pipeline_name(case), "team": "bench"}
-        ids = []
-        for _ in range(runs or case.runs):
-            answer = self._client.post("/api/v1/runs", json=body).raise_for_status()
-            ids.append(answer.json()["id"])
-        return ids
+        return [self.start_one(pipeline_name(case)) for _ in range(runs or case.runs)]
 
     def _ended(self, case: Case, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return the runs' rows once all have ended."""
-        # Asked for what is left, not for every run: to be watched must cost next to nothing.
-        left = {"pipeline": pipeline_name(case), "state": _UNDER_WAY, "limit": "1"}
-        self._until(lambda: not self._list(left)["runs"])
+        self.wait_for_ends(pipeline_name(case))
         wanted = set(ids)
-        rows = self._pages({"pipeline": pipeline_name(case), "limit": "200"}, len(ids))
+        rows = self.rows("runs", {"pipeline": pipeline_name(case), "limit": "200"}, len(ids))
         ours = [row for row in rows if row["id"] in wanted]
         wrong = [row for row in ours if row["state"] != "succeeded"]
         if wrong or len(ours) != len(ids):
             raise DefectError("bench_failed", "a run did not succeed", {"runs": wrong[:3]})
         return ours
 
-    def _until(self, done: Callable[[], bool]) -> None:
+    def wait_for_ends(self, pipeline: str) -> None:
+        """Wait until no run of the pipeline is under way."""
+        # Asked for what is left, not for every run: to be watched must cost next to nothing.
+        left = {"pipeline": pipeline, "state": _UNDER_WAY, "limit": "1"}
+        self.until(lambda: not self._page("runs", left)["runs"])
+
+    def until(self, done: Callable[[], bool]) -> None:
         deadline = self._clock.monotonic() + _TIMEOUT_S
         pause = 0.05
         while not done():
@@ -178,19 +191,20 @@ class HeadwaySide:
             time.sleep(pause)  # what is measured ended by the database's clock, not when it is seen
             pause = min(0.5, pause * 1.3)
 
-    def _list(self, params: Mapping[str, str]) -> dict[str, Any]:
+    def _page(self, what: str, params: Mapping[str, str]) -> dict[str, Any]:
         answer: dict[str, Any] = (
-            self._client.get("/api/v1/runs", params=dict(params)).raise_for_status().json()
+            self._client.get(f"/api/v1/{what}", params=dict(params)).raise_for_status().json()
         )
         return answer
 
-    def _pages(self, params: Mapping[str, str], most: int) -> list[dict[str, Any]]:
+    def rows(self, what: str, params: Mapping[str, str], most: int) -> list[dict[str, Any]]:
+        """Return rows of a list of the API, such as `runs`, page by page until there are `most`."""
         rows: list[dict[str, Any]] = []
-        page = self._list(params)
-        rows += page["runs"]
+        page = self._page(what, params)
+        rows += page[what]
         while page["next"] and len(rows) < most:
-            page = self._list({**params, "cursor": page["next"]})
-            rows += page["runs"]
+            page = self._page(what, {**params, "cursor": page["next"]})
+            rows += page[what]
         return rows
 
     def cpu_seconds(self) -> dict[str, float]:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from headway.clock import SystemClock
+from headway_coordinator.bench import arrivals
 from headway_coordinator.bench.canvas_side import CanvasSide
 from headway_coordinator.bench.cases import Case, cases, latency, sizes
 from headway_coordinator.bench.headway_side import HeadwaySide
@@ -68,7 +70,11 @@ class Measuring:
     def all(self, names: Sequence[str]) -> dict[str, Any]:
         """Return each case's figures by its name, in the order of the names."""
         compared = {case.name: case for case in cases(self._quick)}
-        special: dict[str, Callable[[], dict[str, Any]]] = {"W6": self._latency, "W9": self._sizes}
+        special: dict[str, Callable[[], dict[str, Any]]] = {
+            "W6": self._latency,
+            "W7": self._arrivals,
+            "W9": self._sizes,
+        }
         return {
             name: special[name]() if name in special else self._compared(compared[name])
             for name in names
@@ -114,6 +120,15 @@ class Measuring:
             "p50_ms": round(hundredths[49], 2),
             "p99_ms": round(hundredths[98], 2),
         }
+
+    def _arrivals(self) -> dict[str, Any]:
+        """Return what became of runs that arrive by webhook, by their number a second."""
+        found = {}
+        for rate in arrivals.RATES:
+            _tell(f"W7 {rate} a second: ")
+            found[str(rate)] = arrivals.measure(self._ours, rate, SystemClock(), quick=self._quick)
+            _tell("drained\n")
+        return found
 
     def _sizes(self) -> dict[str, Any]:
         """Return what a step costs in graphs of several sizes."""

@@ -51,7 +51,17 @@ def _row(name: str, found: Mapping[str, Any]) -> str:
     ).rstrip()
 
 
+def _print_arrivals(found: Mapping[str, Mapping[str, Any]]) -> None:
+    for rate, each in found.items():
+        latency = f"p50 {each['accepted_p50_ms']} ms, p99 {each['accepted_p99_ms']} ms"
+        wrong = ", ".join(f"{each[what]} {what}" for what in ("refused", "lost", "doubled"))
+        print(f"W7 {rate} two-step runs a second by webhook: accepted {latency}")
+        print(f"W7 {each['runs']} runs, {wrong}; drained {each['drain_s']} s after the last one")
+
+
 def _print_special(name: str, found: Mapping[str, Any]) -> None:
+    if name == "W7":
+        _print_arrivals(found)
     if "p50_ms" in found:
         print(f"{name} {found['title']}: p50 {found['p50_ms']} ms, p99 {found['p99_ms']} ms")
     if "us_per_step" in found:

@@ -54,4 +54,4 @@ def test_cases_are_chosen_by_name_in_their_own_order(words: tuple[str, ...]) -> 
 def test_an_unknown_case_is_refused_with_the_known_ones() -> None:
     with pytest.raises(DefinitionError, match="no case W2") as refused:
         chosen_cases(["W2"])
-    assert refused.value.hint == "one of W1, W3, W4, W5, W6, W8, W9"
+    assert refused.value.hint == "one of W1, W3, W4, W5, W6, W7, W8, W9"
