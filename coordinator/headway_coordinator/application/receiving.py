@@ -85,7 +85,7 @@ class Receiver:
                 team=team,
                 origin="webhook",
                 subject=subject,
-                dedupe=f"hook:{team}:{subject}:{_short(verified.delivery)}:{number}",
+                dedupe=f"hook:{team}:{subject}:{_hook_key(kind, verified, event, number)}",
                 actor=f"hook:{subject}",
             )
             for team, verified in sorted(proven.items())
@@ -262,6 +262,13 @@ def kept_form(event: Event, received: datetime) -> dict[str, Any]:
         "data": event.data,
         "extensions": dict(event.extensions),
     }
+
+
+def _hook_key(kind: Source, verified: Verified, event: Event, number: int) -> str:
+    """Return what tells the event from others of its hook."""
+    if kind.has_lasting_ids:
+        return _short(event.id)
+    return f"{_short(verified.delivery)}:{number}"
 
 
 def _ce_key(team: str, event: Event) -> str:

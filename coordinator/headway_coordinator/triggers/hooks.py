@@ -57,10 +57,12 @@ class Source:
 
     `verify` needs one secret at least, of which any may be the right one. `events` raises
     `MalformedEvent`. `challenge` is the `WWW-Authenticate` of a refusal, for senders that give
-    their password only when they are asked.
+    their password only when they are asked. Where `has_lasting_ids`, an event's id is the same in
+    whichever delivery it comes, and another event never has it.
     """
 
     name: str
     verify: Callable[[HookRequest, Sequence[str], datetime], Verified | Refused]
     events: Callable[[HookRequest], list[Event]]
     challenge: str | None = None
+    has_lasting_ids: bool = False

@@ -13,6 +13,7 @@ import pytest
 
 from headway_coordinator.api import gate
 from tests.unit.api.house import SALES, House
+from tests.unit.integrations.webhooks.requests import alert, alert_group
 
 SECRET = "a secret of the hook"
 HOOK = "/api/v1/hooks/github/sales"
@@ -101,6 +102,20 @@ def test_a_delivery_that_comes_again_is_known(hearing: House) -> None:
     assert push(hearing, delivery="d-2").status_code == 202
     hearing.decide()
     assert len(hearing.ask("viewer", "GET", "/api/v1/events").json()["events"]) == 2
+
+
+def test_an_alert_is_known_again_in_a_group_that_others_joined(house: House) -> None:
+    text = HEARING.replace("source: github, event: push", "source: alertmanager")
+    assert house.apply(text).status_code == 200
+    house.ask("author", "PUT", "/api/v1/secrets/hook", json={"value": SECRET})
+    said = {"Authorization": f"Bearer {SECRET}"}
+    path = "/api/v1/hooks/alertmanager/sales"
+    groups = [[alert()], [alert(fingerprint="new"), alert()], [alert(), alert(status="resolved")]]
+    created = []
+    for group in groups:
+        response = house.client.post(path, json=alert_group(*group), headers=said)
+        created.append([event["created"] for event in response.json()["events"]])
+    assert created == [[True], [True, False], [False, True]]
 
 
 @pytest.mark.parametrize("secret", ["another", ""])

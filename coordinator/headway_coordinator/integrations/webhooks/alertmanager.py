@@ -1,7 +1,8 @@
 """Alertmanager of Prometheus, webhook version 4: one event for each alert of the group.
 
-An alert's firing is one event, however often its group is sent again: the id is made of its
-fingerprint, its start and its own status, which a group that is `firing` does not tell.
+An alert's firing is one event, however often its group is sent again, and with whichever other
+alerts: the id is made of its fingerprint, its start and its own status, which a group that is
+`firing` does not tell.
 https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
@@ -87,4 +88,4 @@ def _identity(alert: dict[str, Any], status: str) -> str:
     return f"{fingerprint}/{start}/{status}"
 
 
-SOURCE = Source("alertmanager", verify, events, CHALLENGE)
+SOURCE = Source("alertmanager", verify, events, CHALLENGE, has_lasting_ids=True)
