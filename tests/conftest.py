@@ -11,7 +11,8 @@ import hypothesis
 import pytest
 import structlog
 
-from tests.servers import postgres, rabbitmq, redis
+from tests.servers import alertmanager, postgres, rabbitmq, redis
+from tests.servers.debian import Program, program
 from tests.servers.processes import Processes
 from tests.servers.sources import Server
 
@@ -80,6 +81,23 @@ def postgres_database(postgres_server: str) -> Iterator[str]:
     url = postgres.create_database(postgres_server)
     yield url
     postgres.drop_database(postgres_server, url)
+
+
+@pytest.fixture(scope="session")
+def alertmanager_program(pytestconfig: pytest.Config) -> Iterator[Program]:
+    """The program of Prometheus' Alertmanager."""
+    name = "prometheus-alertmanager"
+    with program(name, name, data=alertmanager.TEMPLATES) as found:
+        pytestconfig.stash[_SOURCES]["Alertmanager"] = found.source
+        yield found
+
+
+@pytest.fixture(scope="session")
+def registry_program(pytestconfig: pytest.Config) -> Iterator[Program]:
+    """The program of the registry of Docker images."""
+    with program("docker-registry", "docker-registry") as found:
+        pytestconfig.stash[_SOURCES]["The registry"] = found.source
+        yield found
 
 
 @pytest.fixture
