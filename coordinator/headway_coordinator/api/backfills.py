@@ -21,6 +21,7 @@ from headway_coordinator.api.shapes import (
     StartBackfill,
 )
 from headway_coordinator.application import backfills as cases
+from headway_coordinator.application.backfill_planning import BackfillRequest, plan_backfill
 from headway_coordinator.application.backfill_ports import BackfillFilter
 
 router = APIRouter(prefix="/api/v1", tags=["backfills"], route_class=BodyRoute)
@@ -37,9 +38,9 @@ def start(parts: Parts, identity: Starter, body: StartBackfill, key: Key = None)
     """Start a backfill, or with `dry_run` only say what it would run. The same Idempotency-Key
     with the same request is the same backfill."""
     given = body.model_dump(exclude={"dry_run"})
-    wanted = cases.BackfillRequest(**given, key=key)
+    wanted = BackfillRequest(**given, key=key)
     if body.dry_run:
-        plan = cases.plan_backfill(parts.storage, parts.clock, identity, wanted)
+        plan = plan_backfill(parts.storage, parts.clock, identity, wanted)
         return answer(cases.preview(plan))
     shown, created = cases.start_backfill(parts.storage, parts.clock, identity, wanted)
     if created:
