@@ -77,7 +77,7 @@ class House:
         self.clock = ManualClock(START)
         self.storage = open_storage(url, clock=self.clock)
         self.store = open_store(f"file://{folder / 'store'}")
-        self.nudges = self.trigger_nudges = self.notification_nudges = 0
+        self.nudges = self.trigger_nudges = self.notification_nudges = self.wakes = 0
         self.refused: list[str] = []
         self.broker_is_up = True
         self.services = Services(
@@ -113,6 +113,10 @@ class House:
 
     def _noted(self) -> None:
         self.notification_nudges += 1
+
+    def _woken(self) -> None:
+        """What decides is woken by the leader."""
+        self.wakes += 1
 
     # --- people ----------------------------------------------------------------------------------
 
@@ -184,6 +188,7 @@ class House:
             capacity=CapacityView(self.clock, live_within=timedelta(hours=1), refresh=timedelta()),
             clock=self.clock,
             claim_within=timedelta(seconds=10),
+            told=self._woken,
         )
         advancer.load()
         return advancer

@@ -85,6 +85,26 @@ def test_a_backfill_from_its_start_to_its_progress(daily: House) -> None:
     assert daily.ask("viewer", "GET", PATH).json()["backfills"][0]["id"] == id
 
 
+def test_a_run_that_ends_wakes_its_lane_and_no_other_does(daily: House) -> None:
+    id = started(daily, max_in_flight=1)
+    fire(daily)
+    daily.finish("extract", outputs={"rows": 1})
+    assert daily.wakes == 0
+    daily.finish("load")
+    assert daily.wakes == 1
+    fire(daily)
+    assert shown(daily, id)["progress"]["succeeded"] == 1
+    assert shown(daily, id)["progress"]["in_flight"] == 1
+    steer(daily, id, "cancel")
+    daily.lead()
+    assert daily.wakes == 2
+    daily.start()
+    daily.lead()
+    daily.finish("extract", outputs={"rows": 1})
+    daily.finish("load")
+    assert daily.wakes == 2
+
+
 def test_dates_come_in_pages(daily: House) -> None:
     id = started(daily, order="newest")
     page = daily.ask("viewer", "GET", f"{PATH}/{id}?limit=5").json()
