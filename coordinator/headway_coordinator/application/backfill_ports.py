@@ -54,6 +54,7 @@ class OpenDate:
     """A date whose run was started and was not yet seen to have ended; `state` is its run's now."""
 
     backfill: str
+    logical_date: datetime
     run: str
     state: str
 

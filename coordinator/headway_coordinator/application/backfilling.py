@@ -48,7 +48,7 @@ _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 class _Step:
     """What one look at a backfill does to it."""
 
-    ended: Sequence[str] = ()
+    ended: Sequence[OpenDate] = ()
     taken: Sequence[TakenDate] = ()
     runs: Sequence[WantedRun] = ()
     is_last: bool = False
@@ -83,7 +83,7 @@ class Backfiller:
         return Outcome(runs=runs), _AT_ONCE if more else None
 
     def _step(self, backfill: StoredBackfill, open_dates: Sequence[OpenDate]) -> _Step:
-        ended = [each.run for each in open_dates if each.state in DATE_ENDED]
+        ended = [each for each in open_dates if each.state in DATE_ENDED]
         under_way = len(open_dates) - len(ended)
         room = backfill.wanted.max_in_flight - under_way
         if room <= 0:
@@ -109,7 +109,7 @@ class Backfiller:
         try:
             with self._storage.deciding(lease) as transaction:
                 transaction.hold_backfill(id)
-                transaction.settle_dates(id, step.ended)
+                transaction.settle_dates(step.ended)
                 transaction.start(step.runs)
                 transaction.take_dates(id, step.taken)
                 if step.is_last:

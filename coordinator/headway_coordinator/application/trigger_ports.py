@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from headway_coordinator.application.backfill_ports import TakenDate
+from headway_coordinator.application.backfill_ports import OpenDate, TakenDate
 
 Origin = Literal["asset", "broker", "cloudevent", "pipeline", "schedule", "webhook"]
 Outcome = Literal["duplicate", "filtered", "matched", "refused", "waiting"]
@@ -239,8 +239,8 @@ class Deciding(Protocol):
     def take_dates(self, backfill: str, taken: Sequence[TakenDate]) -> None:
         """Give dates of the backfill, all of which wait, their runs, or none."""
 
-    def settle_dates(self, backfill: str, runs: Sequence[str]) -> None:
-        """Note that the runs, each one that is not settled yet, have ended."""
+    def settle_dates(self, ended: Sequence[OpenDate]) -> None:
+        """Note that the runs of these dates, none of which is settled yet, have ended."""
 
     def end_backfill(self, backfill: str) -> None:
         """Say that the backfill is done, each of whose dates is settled."""

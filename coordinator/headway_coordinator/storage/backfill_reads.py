@@ -6,9 +6,9 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal_column, select
 
-from headway_coordinator.application.backfill_ports import NewBackfill, StoredBackfill
+from headway_coordinator.application.backfill_ports import NewBackfill, OpenDate, StoredBackfill
 from headway_coordinator.schedule.backfilling import REFUSED, STUCK, RunOfDate
 from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.schema import (
@@ -29,19 +29,18 @@ _WANTED = (
 READ = tuple(backfill.c[name] for name in (*_WANTED, "state", "reason", "created_at", "ended_at"))
 
 _STUCK: ColumnElement[str] = literal_column(f"'{STUCK}'")
+# Looked up for runs that are not there alone: a join would look for one of every run.
+_ASKED = exists().where(inbox.c.run == backfill_run.c.run, inbox.c.kind == "run", INBOX_PENDING)
 # A run whose wish is applied and that is not there was refused then.
 STATE = case(
     (backfill_run.c.outcome.is_not(None), backfill_run.c.outcome),
     (backfill_run.c.run.is_(None), literal_column("'waiting'")),
     (and_(run.c.quarantine.is_not(None), RUN_OPEN), _STUCK),
     (run.c.state.is_not(None), run.c.state),
-    (inbox.c.id.is_not(None), literal_column("'queued'")),
+    (_ASKED, literal_column("'queued'")),
     else_=literal_column(f"'{REFUSED}'"),
 ).label("state")
-JOINED = backfill_run.outerjoin(run, run.c.id == backfill_run.c.run).outerjoin(
-    inbox,
-    and_(inbox.c.run == backfill_run.c.run, inbox.c.kind == "run", INBOX_PENDING),
-)
+JOINED = backfill_run.outerjoin(run, run.c.id == backfill_run.c.run)
 
 
 def stored(row: Any) -> StoredBackfill:
@@ -108,11 +107,11 @@ def progress_of(connection: Connection, ids: Collection[str]) -> dict[str, dict[
     return found
 
 
-def open_dates_of(connection: Connection, ids: Collection[str]) -> list[tuple[str, str, str]]:
-    """Return (backfill, run, state) of every date whose run is not settled."""
+def open_dates_of(connection: Connection, ids: Collection[str]) -> list[OpenDate]:
+    """Return every date whose run is not settled."""
     wanted = (
-        select(backfill_run.c.backfill, backfill_run.c.run, STATE)
+        select(backfill_run.c.backfill, backfill_run.c.logical_date, backfill_run.c.run, STATE)
         .select_from(JOINED)
         .where(DATE_OPEN, backfill_run.c.backfill.in_(sorted(ids)))
     )
-    return [(row[0], row[1], row[2]) for row in connection.execute(wanted)]
+    return [OpenDate(*row) for row in connection.execute(wanted)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Text, bindparam, case, exists, select, update
+from sqlalchemy import Connection, bindparam, case, exists, select, update
 
-from headway_coordinator.application.backfill_ports import TakenDate
+from headway_coordinator.application.backfill_ports import OpenDate, TakenDate
 from headway_coordinator.storage.counting import expect
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.rows import types_of
@@ -19,7 +19,10 @@ from headway_coordinator.storage.schema import (
     backfill_run,
 )
 
-_TAKEN = ("logical_date", "run", "outcome", "reason")
+# With the backfill in each row both databases look the dates up by the key, one by one. Were it a
+# condition of its own, they would read all that waits for each of them.
+_TAKEN = ("backfill", "logical_date", "run", "outcome", "reason")
+_ENDED = ("backfill", "logical_date", "run")
 
 
 class BackfillStatements:
@@ -37,7 +40,7 @@ class BackfillStatements:
         self._take = (
             update(backfill_run)
             .where(
-                backfill_run.c.backfill == bindparam("of_backfill"),
+                backfill_run.c.backfill == given.backfill,
                 backfill_run.c.logical_date == given.logical_date,
                 DATE_WAITING,
             )
@@ -48,12 +51,14 @@ class BackfillStatements:
                 settled_at=case((given.run.is_(None), now)),
             )
         )
-        self._runs = database.rows(run=Text())
+        self._ended = database.rows(**types_of(backfill_run, _ENDED))
+        ended = self._ended.c
         self._settle = (
             update(backfill_run)
             .where(
-                backfill_run.c.backfill == bindparam("of_backfill"),
-                backfill_run.c.run == self._runs.c.run,
+                backfill_run.c.backfill == ended.backfill,
+                backfill_run.c.logical_date == ended.logical_date,
+                backfill_run.c.run == ended.run,
                 DATE_OPEN,
             )
             .values(settled_at=now)
@@ -73,14 +78,15 @@ class BackfillStatements:
 
     def take(self, connection: Connection, id: str, taken: Sequence[TakenDate]) -> None:
         if taken:
-            rows = [(t.logical_date, t.run, t.outcome, t.reason) for t in taken]
-            given = {**self._taken.params(rows), "of_backfill": id}
-            expect(connection.execute(self._take, given).rowcount, len(rows), "waiting dates")
+            rows = [(id, t.logical_date, t.run, t.outcome, t.reason) for t in taken]
+            found = connection.execute(self._take, self._taken.params(rows))
+            expect(found.rowcount, len(rows), "waiting dates")
 
-    def settle(self, connection: Connection, id: str, runs: Sequence[str]) -> None:
-        if runs:
-            given = {**self._runs.params((run,) for run in runs), "of_backfill": id}
-            expect(connection.execute(self._settle, given).rowcount, len(runs), "open dates")
+    def settle(self, connection: Connection, ended: Sequence[OpenDate]) -> None:
+        if ended:
+            rows = [(e.backfill, e.logical_date, e.run) for e in ended]
+            found = connection.execute(self._settle, self._ended.params(rows))
+            expect(found.rowcount, len(rows), "open dates")
 
     def end(self, connection: Connection, id: str) -> None:
         ended = connection.execute(self._end, {"of_backfill": id})

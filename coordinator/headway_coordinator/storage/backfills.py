@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, literal, select, tuple_, update
+from sqlalchemy import Connection, Integer, literal, select, tuple_, update
 
 from headway.crash_points import crash_point
 from headway_coordinator.application.backfill_ports import (
@@ -87,11 +87,11 @@ class StoredBackfills:
             )
             .on_conflict_do_nothing(index_elements=["dedupe"])
         )
-        self._again = database.rows(**types_of(backfill_run, ("logical_date", "no")))
+        self._again = database.rows(**types_of(backfill_run, ("backfill", "logical_date", "no")))
         self._wait_again = (
             update(backfill_run)
             .where(
-                backfill_run.c.backfill == bindparam("of_backfill"),
+                backfill_run.c.backfill == self._again.c.backfill,
                 backfill_run.c.logical_date == self._again.c.logical_date,
                 backfill_run.c.no == self._again.c.no,
             )
@@ -195,7 +195,7 @@ class StoredBackfills:
 
     def open_dates(self, ids: Collection[str]) -> list[OpenDate]:
         with self._database.reading() as connection:
-            return [OpenDate(*row) for row in open_dates_of(connection, ids)]
+            return open_dates_of(connection, ids)
 
     def waiting(self, backfill: StoredBackfill, limit: int) -> list[WaitingDate]:
         date = backfill_run.c.logical_date
@@ -242,9 +242,8 @@ class StoredBackfills:
         if keep_running:
             return 0
         body = {"reason": reason or f"backfill {id} was cancelled"}
-        going_on = [
-            run for _, run, state in open_dates_of(connection, [id]) if state not in DATE_ENDED
-        ]
+        open_dates = open_dates_of(connection, [id])
+        going_on = [each.run for each in open_dates if each.state not in DATE_ENDED]
         if going_on:
             rows = [(run, "cancel", f"cancel:{run}:backfill:{id}", actor, body) for run in going_on]
             connection.execute(self._insert_cancels, self._cancels.params(rows))
@@ -266,11 +265,11 @@ class StoredBackfills:
             .select_from(JOINED)
             .where(backfill_run.c.backfill == id)
         )
-        rows = [row[:2] for row in connection.execute(wanted) if row[2] in DATE_FAILED]
+        rows = [(id, *row[:2]) for row in connection.execute(wanted) if row[2] in DATE_FAILED]
         if not rows:
             return 0
-        given = {**self._again.params(rows), "of_backfill": id}
-        expect(connection.execute(self._wait_again, given).rowcount, len(rows), "dates")
+        moved = connection.execute(self._wait_again, self._again.params(rows))
+        expect(moved.rowcount, len(rows), "dates")
         after = "running" if state == "done" else state
         self._move(connection, id, (state,), after, actor, {"ended_at": None}, retried=len(rows))
         return len(rows)

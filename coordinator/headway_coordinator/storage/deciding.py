@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Text, and_, bindparam, select, update
 
 from headway.crash_points import crash_block, crash_point
-from headway_coordinator.application.backfill_ports import TakenDate
+from headway_coordinator.application.backfill_ports import OpenDate, TakenDate
 from headway_coordinator.application.ports import Lease, LeaseLost
 from headway_coordinator.application.trigger_ports import Decision, Moved, NewEvent, WantedRun
 from headway_coordinator.storage.backfill_starts import BackfillStatements
@@ -193,8 +193,8 @@ class OpenDeciding:
     def take_dates(self, backfill: str, taken: Sequence[TakenDate]) -> None:
         self._made.backfills.take(self._connection, backfill, taken)
 
-    def settle_dates(self, backfill: str, runs: Sequence[str]) -> None:
-        self._made.backfills.settle(self._connection, backfill, runs)
+    def settle_dates(self, ended: Sequence[OpenDate]) -> None:
+        self._made.backfills.settle(self._connection, ended)
 
     def end_backfill(self, backfill: str) -> None:
         self._made.backfills.end(self._connection, backfill)
