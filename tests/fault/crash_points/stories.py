@@ -214,6 +214,8 @@ def sending_an_event(stage: Stage) -> Iterator[None]:
     id = f"story-{number}"
     stage.wish(lambda: stage.cluster.client.send_event(event, id=id, team=TEAM))
     yield
+    # The one that retires may read for a moment still: it would take what the other is to die of.
+    stage.children["engine"].wait_for_output("upstream_opened")
     Broker(stage.cluster.broker_url).send(json.dumps({**event, "id": id}), queue=event_queue(TEAM))
     yield
 
