@@ -60,7 +60,7 @@ STEP_OPEN = one_of("step.state", set(StepStatus) - STEP_TERMINAL)
 ATTEMPT_DISPATCHED = text("attempt.state = 'dispatched'")
 ATTEMPT_RUNNING = text("attempt.state = 'running'")
 INBOX_PENDING = text("inbox.applied_at IS NULL")
-TRIGGER_TIMED = text("trigger.kind = 'schedule' AND paused_at IS NULL")
+TRIGGER_TIMED = text("trigger.next_at IS NOT NULL AND paused_at IS NULL")
 EVENT_UNDECIDED = text("event.decided_at IS NULL")
 DECISION_WAITING = text("decision.outcome = 'waiting'")
 DECISION_DEDUPED = text("decision.dedupe_key IS NOT NULL")
@@ -271,7 +271,8 @@ trigger = Table(
     Column("subject", Key, nullable=False),
     Column("body", Document, nullable=False),
     Column("since", Moment, nullable=False),
-    # Of a schedule: the last tick that was seen to, and when the next one is to fire.
+    # Of a schedule: the last tick that was seen to, and when the next one is to fire; long ago
+    # for one that was never looked at, null for one that has come to its end.
     Column("last_at", Moment),
     Column("next_at", Moment),
     Column("paused_at", Moment),

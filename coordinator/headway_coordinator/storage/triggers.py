@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, or_, select, update
+from sqlalchemy import Connection, and_, delete, select, update
 
 from headway.crash_points import crash_point
 from headway_coordinator.application.trigger_ports import Glance, TriggerRow
@@ -53,14 +53,16 @@ def replace_triggers(
             "body": body,
         }
         before = there.get(name)
+        # Due at once, to be looked at: the leader knows when it ticks.
+        due = _LONG_AGO if body["kind"] == "schedule" else None
         if before is None:
             new = insert(database.dialect, trigger).values(
-                team=team, pipeline=pipeline, name=name, since=database.now, **values
+                team=team, pipeline=pipeline, name=name, since=database.now, next_at=due, **values
             )
             connection.execute(new)
         elif before.body != body:
             if before.body.get("schedule") != body.get("schedule"):
-                values |= {"since": database.now, "last_at": None, "next_at": None}
+                values |= {"since": database.now, "last_at": None, "next_at": due}
             connection.execute(update(trigger).where(mine, trigger.c.name == name).values(**values))
 
 
@@ -69,13 +71,11 @@ class StoredTriggers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        fresh = trigger.c.next_at.is_(None) & trigger.c.last_at.is_(None)
-        soonest = select(trigger.c.next_at).where(TRIGGER_TIMED, trigger.c.next_at.is_not(None))
+        soonest = select(trigger.c.next_at).where(TRIGGER_TIMED)
         self._glance = select(
             database.now,
             select(upstream.c.id).where(EVENT_UNDECIDED).exists(),
             select(decision.c.event).where(DECISION_WAITING).exists(),
-            select(trigger.c.name).where(TRIGGER_TIMED, fresh).exists(),
             soonest.order_by(trigger.c.next_at).limit(1).scalar_subquery(),
         )
 
@@ -103,13 +103,7 @@ class StoredTriggers:
     def due(self, limit: int) -> list[TriggerRow]:
         wanted = (
             select(*_READ)
-            .where(
-                TRIGGER_TIMED,
-                or_(
-                    trigger.c.next_at <= self._database.now,
-                    and_(trigger.c.next_at.is_(None), trigger.c.last_at.is_(None)),
-                ),
-            )
+            .where(TRIGGER_TIMED, trigger.c.next_at <= self._database.now)
             .order_by(trigger.c.next_at)
             .limit(limit)
         )
@@ -118,8 +112,8 @@ class StoredTriggers:
 
     def glance(self) -> Glance:
         with self._database.reading() as connection:
-            now, undecided, gathering, fresh, following = connection.execute(self._glance).one()
-        return Glance(now, bool(undecided), bool(gathering), _LONG_AGO if fresh else following)
+            now, undecided, gathering, next_tick = connection.execute(self._glance).one()
+        return Glance(now, bool(undecided), bool(gathering), next_tick)
 
     @crash_point("triggers.pause")
     def pause(self, team: str, pipeline: str, name: str, *, actor: str) -> bool:

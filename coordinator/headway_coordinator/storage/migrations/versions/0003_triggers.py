@@ -45,7 +45,7 @@ def _trigger() -> None:
         postgresql_with=_MOVING,
     )
     op.create_index("trigger_subject", "trigger", ["kind", "subject"], unique=False)
-    _partial("trigger_due", "trigger", ["next_at"], "kind = 'schedule' AND paused_at IS NULL")
+    _partial("trigger_due", "trigger", ["next_at"], "next_at IS NOT NULL AND paused_at IS NULL")
 
 
 def _event() -> None:
