@@ -139,15 +139,17 @@ def test_a_push_to_a_real_registry_starts_one_run_also_when_the_api_was_away(
     assert len(runs_of(cluster, "images")) == 1
     cluster.start_api()
     ended(cluster, "images", 2)
+    server.pull("team/app", "v2")
     third = server.push("team/app", "v3", b"a third layer")  # what came before it is through
     ended(cluster, "images", 3)
 
     pushed = [("v1", first), ("v2", second), ("v3", third)]
     events = kept(cluster, "docker-registry")
-    artifacts = [event["data"]["artifact"] for event in events]
-    assert [(each["version"], each["digest"]) for each in artifacts] == pushed
-    assert {event["name"] for event in events} == {"push"}
+    artifacts = [(event["name"], event["data"]["artifact"]) for event in events]
+    told = [(name, each["version"], each["digest"]) for name, each in artifacts]
+    pulled = ("pull", "v2", second)
+    assert told == [*(("push", *each) for each in pushed[:2]), pulled, ("push", "v3", third)]
     assert {event["data"]["repository"] for event in events} == {"team/app"}
-    assert [event["subject"] for event in events] == [f"team/app:{tag}" for tag, _ in pushed]
+    assert {event["subject"] for event in events} == {f"team/app:{tag}" for tag, _ in pushed}
     runs = sorted(params_of_runs(cluster, "images"), key=lambda each: str(each["tag"]))
     assert runs == [{"image": "team/app", "tag": tag, "digest": made} for tag, made in pushed]

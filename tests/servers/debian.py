@@ -46,8 +46,6 @@ def _unpacked(package: str, folder: Path) -> bool:
     """Say whether the package could be downloaded and unpacked into the folder."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         return False
-    # As root, apt-get downloads as a user of its own, which must be let in.
-    folder.chmod(0o777)
     try:
         _run("apt-get", "download", "-qq", package, folder=folder)
         [archive] = folder.glob("*.deb")

@@ -63,6 +63,11 @@ class Registry:
         answer.raise_for_status()
         return _digest(body)
 
+    def pull(self, repository: str, tag: str) -> None:
+        """Fetch the manifest, as who pulls the image does first."""
+        url = f"{self.url}/v2/{repository}/manifests/{tag}"
+        httpx2.get(url, headers={"Accept": MANIFEST}).raise_for_status()
+
     def _upload(self, repository: str, content: bytes, media: str) -> dict[str, Any]:
         """Upload a blob in one piece; return what a manifest says of it."""
         begun = httpx2.post(f"{self.url}/v2/{repository}/blobs/uploads/")
