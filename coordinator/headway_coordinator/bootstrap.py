@@ -104,6 +104,7 @@ class Engine:
             parts=[Backfiller(self.storage, conditions, self._clock)],
             clock=self._clock,
             started=self._mailbox.nudge,
+            warm=self.conditions.warm,
         )
         self.secrets = Secrets(self.storage, Cipher(settings.key(), settings.former_keys()))
         self.upstream = self._upstream_loop(broker_url)

@@ -256,6 +256,17 @@ def test_a_batch_goes_when_its_first_event_has_waited(deciders: Deciders) -> Non
     assert deciders.decider.fire(deciders.world.lease)[1] is None
 
 
+def test_what_was_gathered_waits_while_the_trigger_is_paused(deciders: Deciders) -> None:
+    deciders.define(event_trigger(batch={"size": 1, "within": 3600}))
+    deciders.send(deciders.event())
+    deciders.decide()
+    triggers = deciders.storage.triggers
+    triggers.pause(TEAM, "daily", "event", actor="ann")
+    assert deciders.decider.fire(deciders.world.lease)[0].runs == 0
+    triggers.resume(TEAM, "daily", "event", actor="ann")
+    assert deciders.decider.fire(deciders.world.lease)[0].runs == 1
+
+
 def test_a_debounce_waits_for_quiet(deciders: Deciders) -> None:
     deciders.define(
         event_trigger(debounce=3600, params={"file": "${{ event.subject }}"}), pipeline="calm"

@@ -76,7 +76,8 @@ def list_events(
 def _row(row: Any) -> tuple[str, ...]:
     made = rows_of(row, "decisions")
     if made:
-        decided = ", ".join(f"{d.get('pipeline')}: {d.get('outcome')}" for d in made)
+        places = [f"{d.get('pipeline')}/{d.get('trigger')}: {d.get('outcome')}" for d in made]
+        decided = ", ".join(places)
     else:
         decided = "nobody listens" if row.get("decided_at") else "not decided yet"
     names = (str(row.get("id")), clock_time(row.get("received_at")), str(row.get("team")))

@@ -9,7 +9,7 @@ import typer
 from headway.cli.arguments import JsonOption
 from headway.cli.connection import connect
 from headway.cli.printing import clock_time, one_line, print_document, print_table, rows_of
-from headway.errors import DefinitionError
+from headway.errors import DefinitionError, ForbiddenError
 
 TeamOption = Annotated[str | None, typer.Option("--team", help="Only of this team.")]
 PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE", help="The pipeline's name.")]
@@ -97,7 +97,13 @@ def _steer(
     pipeline: str, trigger: str | None, team: str | None, *, as_json: bool, pause: bool
 ) -> int:
     with connect() as client:
+        given, _, name = pipeline.rpartition("/")
+        team, pipeline = team or given or None, name  # lists write TEAM/PIPELINE
         found = rows_of(client.triggers(pipeline=pipeline, team=team), "triggers")
+        if not found:
+            message = f"there is no pipeline `{pipeline}` with triggers"
+            hint = "headway triggers list shows what there is"
+            raise ForbiddenError("not_found", message, hint, status=404)
         teams = {str(row["team"]) for row in found}
         if len(teams) > 1:
             message = f"several teams have a pipeline `{pipeline}`: {', '.join(sorted(teams))}"

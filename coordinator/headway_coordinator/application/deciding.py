@@ -126,6 +126,8 @@ class Decider:
     def _due(self, row: TriggerRow | None, each: Gathered, now: datetime) -> datetime | None:
         if row is None:
             return now  # the trigger is gone: its events must not wait for ever
+        if row.paused_at is not None:
+            return None
         due = gathering.fires_at(
             row.body, count=each.count, first_at=each.first_at, last_at=each.last_at
         )

@@ -39,8 +39,13 @@ class Received:
 class HookRefusedError(ForbiddenError):
     """A delivery that is not proven to be its sender's; `challenge` is how it may prove itself."""
 
-    def __init__(self, code: str, message: str, challenge: str | None) -> None:
-        hint = "The secret at the sender must be the one that the pipeline's trigger names."
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        challenge: str | None,
+        hint: str = "The secret at the sender must be the one that the pipeline's trigger names.",
+    ) -> None:
         super().__init__(code, message, hint, status=401)
         self.challenge = challenge
 
@@ -109,7 +114,9 @@ class Receiver:
         if proven:
             return proven
         if not refusals:
-            raise HookRefusedError("secret_missing", "the hook's secret is not set", None)
+            message = "the secret that the pipeline's trigger names is not set here"
+            mend = "Set it with `headway secret set`; the sender may then send this again."
+            raise HookRefusedError("secret_missing", message, None, mend)
         first = refusals[0]
         raise HookRefusedError(first.code, first.message, kind.challenge)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from headway.errors import ConflictError, DefinitionError, ForbiddenError
 from headway.protocol.messages import StepError
-from headway.spec.secrets import LONGEST_BYTES, NAME, NAME_RULE, SHORTEST, named_in
+from headway.spec.secrets import LONGEST_BYTES, NAME, NAME_RULE, PREFIX, SHORTEST, named_in
 from headway_coordinator.access.cipher import (
     NONCE_BYTES,
     Cipher,
@@ -147,8 +147,7 @@ class Secrets:
         found = []
         for row in applied:
             stored = self._storage.definitions.get(row["digest"])
-            steps = [*stored.canonical["steps"], *stored.canonical["finally"]] if stored else []
-            names = {name for step in steps for name in named_in(step)}
+            names = set() if stored is None else _named(stored.canonical)
             if names:
                 names -= {each.name for each in self._storage.secrets.find(row["team"], names)}
             found += [_unset(row["pipeline"], row["team"], name) for name in sorted(names)]
@@ -190,14 +189,28 @@ class Secrets:
         }
 
 
+def _named(canonical: Mapping[str, Any]) -> set[str]:
+    """Return the secrets that a definition's steps, webhooks and notices name."""
+    names = {
+        name
+        for group in ("steps", "finally")
+        for step in canonical[group]
+        for name in named_in(step)
+    }
+    texts = [notice["webhook"] for notice in canonical.get("notify") or ()]
+    for trigger in canonical.get("triggers") or ():
+        texts += (trigger.get("webhook") or {}).get("secret") or ()
+    return names | {text.removeprefix(PREFIX) for text in texts if text.startswith(PREFIX)}
+
+
 def _unset(pipeline: str, team: str, name: str) -> dict[str, Any]:
     return {
         "code": "secret_missing",
         "pipeline": pipeline,
         "team": team,
         "secret": name,
-        "message": f"team {team} has no secret `{name}`, which {pipeline} names: its steps will "
-        "fail until it is set",
+        "message": f"team {team} has no secret `{name}`, which {pipeline} names: what uses "
+        "it fails until it is set",
         "hint": f"headway secret set {name} --team {team}",
     }
 

@@ -154,6 +154,7 @@ class Glance:
     now: datetime
     undecided: bool
     gathering: bool
+    any_trigger: bool
     next_tick: datetime | None
 
 

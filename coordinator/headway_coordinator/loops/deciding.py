@@ -47,8 +47,12 @@ class DecideLoop:
         parts: list[Part],
         clock: Clock,
         started: Callable[[], None],
+        warm: Callable[[], None] = lambda: None,
     ) -> None:
-        """`started` is called when there are new runs in the inbox."""
+        """`started` is called when there are new runs in the inbox, `warm` once, when there is a
+        trigger."""
+        self._warm = warm
+        self._warmed = False
         self._leadership = leadership
         self._storage = storage
         self._decider = decider
@@ -82,6 +86,9 @@ class DecideLoop:
     def _work(self, lease: Lease) -> float:
         """Do all that is due; return how many seconds there is nothing to do."""
         seen = self._storage.triggers.glance()
+        if seen.any_trigger and not self._warmed:
+            self._warm()  # the first event need not wait for what evaluates its expressions
+            self._warmed = True
         soonest, runs, more = seen.next_tick, 0, False
         ticked = seen.next_tick is not None and seen.next_tick <= seen.now
         if ticked:

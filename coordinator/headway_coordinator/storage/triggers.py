@@ -76,6 +76,7 @@ class StoredTriggers:
             database.now,
             select(upstream.c.id).where(EVENT_UNDECIDED).exists(),
             select(decision.c.event).where(DECISION_WAITING).exists(),
+            select(trigger.c.name).exists(),
             soonest.order_by(trigger.c.next_at).limit(1).scalar_subquery(),
         )
 
@@ -112,8 +113,10 @@ class StoredTriggers:
 
     def glance(self) -> Glance:
         with self._database.reading() as connection:
-            now, undecided, gathering, next_tick = connection.execute(self._glance).one()
-        return Glance(now, bool(undecided), bool(gathering), next_tick)
+            now, undecided, gathering, any_trigger, next_tick = connection.execute(
+                self._glance
+            ).one()
+        return Glance(now, bool(undecided), bool(gathering), bool(any_trigger), next_tick)
 
     @crash_point("triggers.pause")
     def pause(self, team: str, pipeline: str, name: str, *, actor: str) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from headway_coordinator.access.cipher import Cipher
 from headway_coordinator.application.secrets import Secrets
-from tests.unit.api.house import KEY, House
+from tests.unit.api.house import KEY, SALES, House
 
 VALUE = "s3cr3t-value"
 STEPS = """\
@@ -201,3 +201,16 @@ def test_secrets_move_to_the_present_key(house: House) -> None:
     assert answer.json() == {"rekeyed": 1, "unreadable": [{"team": "analytics", "name": "lost"}]}
     [sealed] = house.storage.secrets.find("analytics", ["known"])
     assert (sealed.version, Cipher(KEY).open(sealed)) == (1, VALUE)
+
+
+def test_a_secret_that_a_webhook_or_a_notice_names_and_nobody_has_set_is_a_warning(
+    house: House,
+) -> None:
+    text = SALES.replace(
+        "steps:",
+        "triggers: [{webhook: {source: generic, secret: [secret://hook, secret://next-hook]}}]\n"
+        "notify: [{on: [failed], webhook: secret://chat}]\nsteps:",
+        1,
+    )
+    warnings = house.apply(text).json()["warnings"]
+    assert [each["secret"] for each in warnings] == ["chat", "hook", "next-hook"]

@@ -67,7 +67,7 @@ def test_every_source_and_key_is_documented() -> None:
     of_webhooks = page.partition("\n## CloudEvents\n")[0]
     first_cells = re.findall(r"^\| (`.*?) \|", of_webhooks, re.MULTILINE)
     named = {name for cell in first_cells for name in re.findall(r"`([a-z0-9_-]+)`", cell)}
-    assert NAMES | NORMAL | {"unsigned", "bad_signature", "stale"} == named
+    assert NAMES | NORMAL | {"unsigned", "bad_signature", "stale", "secret_missing"} == named
     assert set(re.findall(r"^\*\*([a-z0-9-]+)\*\*:", page, re.MULTILINE)) == NAMES
 
 
