@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,8 @@ def test_clocks_that_are_apart(headway: Command, api: ApiDouble, hours: int) -> 
     api.on("GET /diagnosis", answer(at=rfc3339(SystemClock().now() + timedelta(hours=hours))))
     found = rows(headway("doctor", "--json").document)["clock.here"]
     assert found["status"] == "wrong"
-    assert "3600 s apart" in found["message"]
+    # An hour, give or take what it takes to ask.
+    assert re.search(r"\b3[56]\d\d s apart", found["message"])
 
 
 @pytest.mark.parametrize(
