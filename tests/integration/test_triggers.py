@@ -169,6 +169,7 @@ def test_a_database_that_is_away_is_said_so_and_nothing_is_half_done(
         proxy.restore()
         wait_until(lambda: hook(cluster, "bob", "d-2").status_code in (200, 202), what="an answer")
     finally:
+        cluster.children["api"].kill()  # it would go on connecting while the proxy ends
         proxy.close()
     rows, _ = cluster.storage.events.listing(EventFilter(None, 10))
     assert len(rows) == 2

@@ -12,6 +12,7 @@ from headway_coordinator.application.ports import Storage, StorageUnavailable
 log = structlog.get_logger("headway.triggers")
 
 _EVERY_S = 600.0
+_FOLLOW_S = 10.0  # whoever begins to lead looks soon
 _PAGE = 1000
 _SOON_S = 1.0  # between full pages, so that others get their turn
 
@@ -28,7 +29,7 @@ class Forgetting:
 
     def tick(self) -> float:
         if not self._leads():
-            return _EVERY_S
+            return _FOLLOW_S
         try:
             count = self._storage.events.forget(self._keep, _PAGE)
         except StorageUnavailable as error:
