@@ -57,9 +57,10 @@ def redeclare(broker: Broker) -> None:
         declaring.join()
 
 
-# On a loaded machine the ten deletions can outlast the test: that is for the long form.
+# Known to fail now and then on RabbitMQ: after the deletions the run did not end within the test's
+# time. Whether a step is stuck for good or only late is not known. It is kept for whoever looks.
 LONG = pytest.mark.skipif(
-    not os.environ.get("LONG"), reason="LONG=1 deletes queues again and again"
+    not os.environ.get("LONG"), reason="fails now and then on RabbitMQ, why is unknown; LONG=1"
 )
 
 
