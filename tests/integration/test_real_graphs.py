@@ -17,6 +17,7 @@ from tests.servers.waiting import wait_until
 
 GRAPHS = sorted((Path(__file__).parents[1] / "material" / "wf-dags").glob("*.json"))
 CRITICAL_PATH_S = 0.4  # of every graph, after scaling
+# The step's work takes as long as the recorded task did, scaled.
 PROGRAM = "import time\n\ndef work(s):\n    time.sleep(s)\n"
 
 
