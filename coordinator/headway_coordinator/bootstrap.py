@@ -52,6 +52,7 @@ from headway_coordinator.storage.opening import open_storage
 log = structlog.get_logger("headway.engine")
 
 _SQLITE_PAUSE = timedelta(milliseconds=2)  # between transactions, so that claims get their turn
+_LAST_WORDS_S = 0.5  # for a notification that is being sent when leadership is handed over
 
 
 class Surroundings:
@@ -218,7 +219,8 @@ class Engine:
         spare_what_stays()
         self._runner.start(self._broker_watch)
         self._runner.start(self._api_watch)
-        self._runner.start(self.leadership)
+        campaign = Runner(self.metrics.failed)
+        campaign.start(self.leadership)
         leads = self.leadership.hold
         counting = Counting(
             self.storage.queries,
@@ -232,16 +234,22 @@ class Engine:
         leading = Runner(self.metrics.failed)
         leading.start(self.loop)
         leading.start(self.deciding)
-        leading.start(self.upstream)
-        leading.start(self.notifying)
+        outside = Runner(self.metrics.failed)  # these wait for other systems
+        outside.start(self.upstream)
+        outside.start(self.notifying)
         stop.wait()
         leading.ask()
-        self._triggers_nudged()
-        self.notifying.wake()
+        outside.ask()
+        self._on_lead(None)
         leading.stop()
+        # A notification that is just being sent would be sent again by the next leader; but no run
+        # waits long for somebody else's server.
+        outside.stop(_LAST_WORDS_S)
+        campaign.stop()
+        self.loop.end()
+        outside.stop()
         self.upstream.close()
         self._runner.stop()
-        self.loop.end()
         self.close()
         server.shutdown()
         log.info("engine_stopped")

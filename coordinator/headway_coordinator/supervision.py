@@ -20,6 +20,7 @@ from typing import Any
 import structlog
 
 from headway.clock import Clock
+from headway.signals import Handler
 
 log = structlog.get_logger("headway.supervisor")
 
@@ -196,6 +197,7 @@ def supervise(supervisor: Supervisor, stop: threading.Event) -> str | None:
 def stop_on_signals() -> threading.Event:
     """Return an event that SIGTERM and SIGINT set."""
     stop = threading.Event()
+    handler = Handler(stop.set)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, handler)
     return stop

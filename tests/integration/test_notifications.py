@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -28,6 +29,7 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.posted: list[tuple[str, dict[str, str], bytes]] = []
         self.over = threading.Event()
+        self.given_up = threading.Event()  # the sender did not wait for the end of an answer
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -43,8 +45,12 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         if self.path == "/slow":
             self.flush_headers()
-            while not self.server.over.wait(0.02):
-                self.wfile.write(b"X-More: 1\r\n")
+            try:
+                while not self.server.over.wait(0.02):
+                    self.wfile.write(b"X-More: 1\r\n")
+            except OSError:
+                self.server.given_up.set()
+                return
         self.end_headers()
 
     def log_message(self, *_: object) -> None: ...
@@ -135,3 +141,22 @@ def test_a_run_that_fails_is_told_of_though_the_leader_dies(
     body = json.loads(receiver.posted[0][2])
     assert (body["run"], body["state"], body["owner"]) == (run, "failed", "ann@example.com")
     assert all("key=1" not in child.output() for child in cluster.children.values())
+
+
+@pytest.mark.slow
+def test_a_receiver_that_does_not_answer_holds_up_no_handover(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    env = {"HEADWAY_NOTIFY_ALLOW": "127.0.0.0/8"}
+    telling(cluster, f"{receiver.url}/slow")
+    cluster.start_api()
+    cluster.start_worker()
+    leader = cluster.start_engine(**env)
+    leader.wait_for_output("leading")
+    other = cluster.start_engine("other")
+    cluster.run("telling")
+    wait_until(lambda: receiver.posted, what="the notification that is being sent")
+    leader.send(signal.SIGTERM)
+    other.wait_for_output('"event": "leading"')
+    assert not receiver.given_up.is_set(), "the former leader waited for an answer"
+    assert leader.wait() == 0

@@ -22,6 +22,7 @@ from headway.garbage import spare_what_stays
 from headway.protocol.messages import Claim, Held, Register, Registered
 from headway.protocol.queues import probe_queue
 from headway.refusals import Refusals
+from headway.signals import Handler
 from headway_worker.api import Api
 from headway_worker.artifacts import ArtifactTransfer
 from headway_worker.attempt import Attempts, Ports
@@ -109,8 +110,9 @@ class Worker:
 
     def run(self) -> int:
         """Live until told to end; return the exit status."""
+        handler = Handler(self._ending.set)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._ending.set())
+            signal.signal(number, handler)
         reaped = self._reap()
         registered_at = self._clock.monotonic()
         registered = self._register()

@@ -28,6 +28,7 @@ from headway.client import Client
 from headway.clock import SystemClock
 from headway.errors import DefinitionError, HeadwayError
 from headway.local_parts import GROUP, LocalCoordinator, LocalWorker
+from headway.signals import Handler
 from headway.step_queue import StepQueue
 
 if TYPE_CHECKING:
@@ -114,11 +115,21 @@ class _Stopping:
     asked: int = 0
     event: threading.Event = field(default_factory=threading.Event)
 
-    def ask(self) -> None:
-        self.asked += 1
-        self.event.set()
-        if self.asked > 1:
-            raise KeyboardInterrupt
+    @contextmanager
+    def handler(self) -> Iterator[Callable[..., None]]:
+        """Give what handles the signals."""
+        tell = Handler(self.event.set)
+
+        def ask(*_: Any) -> None:
+            self.asked += 1
+            tell()
+            if self.asked > 1:
+                raise KeyboardInterrupt
+
+        try:
+            yield ask
+        finally:
+            tell.close()
 
 
 @contextmanager
@@ -129,13 +140,14 @@ def _interrupts(stopping: _Stopping) -> Iterator[None]:
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        signal.signal(number, lambda *_: stopping.ask())
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with stopping.handler() as ask:
+        for number in numbers:
+            signal.signal(number, ask)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 class _Session:

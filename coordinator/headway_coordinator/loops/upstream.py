@@ -46,6 +46,8 @@ class UpstreamLoop:
         self._heard = heard
         self._clock = clock
         self._woken = threading.Event()
+        self._asked = False  # to look soon
+        self._wait_s = 0.0
         self._teams: Sequence[str] = ()
         self._letters: Letters | None = None
         self._left: list[Letter] = []  # read, and not kept yet
@@ -55,15 +57,21 @@ class UpstreamLoop:
         self._woken.set()
 
     def tick(self) -> float:
+        # It waits before it looks at anything: a wake that comes after a look is not forgotten.
+        if self._letters is None:
+            self._woken.wait(self._wait_s)
+        if self._woken.is_set():
+            self._woken.clear()
+            self._asked = True
         if self._leadership.hold() is None:
             self.close()
-            self._woken.wait(_LOOK_S)
-            self._woken.clear()
+            self._wait_s = _LOOK_S
             return 0.0
         try:
             self._look()
             if self._letters is None:
-                return _LOOK_AGAIN_S if self._woken.wait(_LOOK_S) else 0.0
+                self._wait_s = 0.0 if self._asked else _LOOK_S
+                return _LOOK_AGAIN_S if self._asked else 0.0
             self._take(self._letters)
         except StorageUnavailable as error:
             log.warning("database_unavailable", reason=error.message)
@@ -85,9 +93,9 @@ class UpstreamLoop:
     def _look(self) -> None:
         """Open the queues of the teams that have a trigger for events."""
         now = self._clock.monotonic()
-        if now - self._looked < (_LOOK_AGAIN_S if self._woken.is_set() else _LOOK_S):
+        if now - self._looked < (_LOOK_AGAIN_S if self._asked else _LOOK_S):
             return
-        self._woken.clear()
+        self._asked = False
         teams = self._storage.triggers.teams_of("event")
         self._looked = now
         if teams == list(self._teams):

@@ -148,3 +148,12 @@ def test_many_nudges_cost_one_look_a_second(house: House) -> None:
     assert house.looks == 1
     house.tick()
     assert house.looks == 2
+
+
+def test_a_wake_that_comes_while_it_looks_is_not_forgotten(house: House) -> None:
+    house.teams = []
+    house.tick()  # its look is what wakes it, see `_teams_of`
+    house.teams = ["demo"]
+    house.clock.advance(timedelta(seconds=2))
+    house.loop.tick()
+    assert house.opened == [["demo"]]
