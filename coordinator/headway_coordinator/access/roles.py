@@ -97,3 +97,12 @@ class Identity:
     def teams(self) -> list[str] | None:
         """The teams that a list may show; None: all."""
         return None if self.team is None else [self.team]
+
+    def teams_of(self, wanted: str | None) -> list[str] | None:
+        """Return the teams that a list of one team shows, or of all if `wanted` is None.
+
+        None: all; empty: the team is outside the scope, and nothing is shown of it.
+        """
+        if wanted is None:
+            return self.teams
+        return [wanted] if self.covers(wanted) else []

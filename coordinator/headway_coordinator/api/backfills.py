@@ -11,7 +11,7 @@ from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
 from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
-from headway_coordinator.api.paging import Cursor, Limit
+from headway_coordinator.api.paging import Cursor, Limit, Page, answer_of_teams
 from headway_coordinator.api.shapes import (
     CancelBackfill,
     Key,
@@ -59,14 +59,12 @@ def backfills(
     cursor: Cursor = None,
 ) -> Response:
     """List backfills with their progress, newest first."""
-    teams = identity.teams
-    if team is not None:
-        teams = [team] if identity.covers(team) else []
-    if teams == []:
-        return answer({"backfills": [], "next": None})
-    wanted = BackfillFilter(teams, limit, cursor, pipeline, state)
-    rows, following = cases.listed_backfills(parts.storage, wanted)
-    return answer({"backfills": rows, "next": following})
+
+    def read(teams: list[str] | None) -> Page:
+        wanted = BackfillFilter(teams, limit, cursor, pipeline, state)
+        return cases.listed_backfills(parts.storage, wanted)
+
+    return answer_of_teams("backfills", identity, team, read)
 
 
 @router.get("/backfills/{id}")

@@ -13,7 +13,7 @@ from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
 from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
-from headway_coordinator.api.paging import Cursor, Limit
+from headway_coordinator.api.paging import Cursor, Limit, Page, answer_of_teams, answer_page
 from headway_coordinator.api.problems import response_of
 from headway_coordinator.api.shapes import Key, NamePart, NameQuery, Nothing, RunId
 from headway_coordinator.application.receiving import HookRefusedError, Received
@@ -75,14 +75,12 @@ def events(
     cursor: Cursor = None,
 ) -> Response:
     """List events, newest first, with the decision of each trigger."""
-    teams = identity.teams
-    if team is not None:
-        teams = [team] if identity.covers(team) else []
-    if teams == []:
-        return answer({"events": [], "next": None})
-    wanted = EventFilter(teams, limit, cursor, source, type, outcome, pipeline)
-    rows, following = parts.storage.events.listing(wanted)
-    return answer({"events": rows, "next": following})
+
+    def read(teams: list[str] | None) -> Page:
+        wanted = EventFilter(teams, limit, cursor, source, type, outcome, pipeline)
+        return parts.storage.events.listing(wanted)
+
+    return answer_of_teams("events", identity, team, read)
 
 
 @router.get("/events/{id}")
@@ -106,8 +104,7 @@ def triggers(
     parts: Parts, identity: Reader, team: NameQuery = None, pipeline: NameQuery = None
 ) -> Response:
     """List the triggers, with the next times of schedules and the addresses of webhooks."""
-    rows = listed_triggers(parts.storage, identity, team, pipeline)
-    return answer({"triggers": rows, "next": None})
+    return answer_page("triggers", (listed_triggers(parts.storage, identity, team, pipeline), None))
 
 
 @router.post("/pipelines/{team}/{name}/triggers/{trigger}/pause")

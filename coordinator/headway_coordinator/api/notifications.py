@@ -10,7 +10,7 @@ from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
 from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
-from headway_coordinator.api.paging import Cursor, Limit
+from headway_coordinator.api.paging import Cursor, Limit, Page, answer_of_teams
 from headway_coordinator.api.shapes import NameQuery, Nothing, RunId
 from headway_coordinator.application import notified
 from headway_coordinator.application.notify_ports import NotificationFilter
@@ -33,14 +33,12 @@ def notifications(
     cursor: Cursor = None,
 ) -> Response:
     """List notifications, newest first; never a secret, nor more of a URL than its host."""
-    teams = identity.teams
-    if team is not None:
-        teams = [team] if identity.covers(team) else []
-    if teams == []:
-        return answer({"notifications": [], "next": None})
-    wanted = NotificationFilter(teams, limit, cursor, pipeline, state)
-    rows, following = notified.listed(parts.storage.notifications, wanted)
-    return answer({"notifications": rows, "next": following})
+
+    def read(teams: list[str] | None) -> Page:
+        wanted = NotificationFilter(teams, limit, cursor, pipeline, state)
+        return notified.listed(parts.storage.notifications, wanted)
+
+    return answer_of_teams("notifications", identity, team, read)
 
 
 @router.get("/notifications/{id}")

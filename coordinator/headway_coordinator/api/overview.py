@@ -14,7 +14,7 @@ from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
 from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
-from headway_coordinator.api.paging import Cursor, Limit, page
+from headway_coordinator.api.paging import Cursor, Limit, answer_page, page
 from headway_coordinator.application.diagnosing import LEASE, diagnose, key_fingerprint
 from headway_coordinator.application.ports import WorkerInfo
 from headway_coordinator.application.reading import visible_run
@@ -31,8 +31,7 @@ RunQuery = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 def queues(parts: Parts, identity: Reader, limit: Limit = 200, cursor: Cursor = None) -> Response:
     """List the queues: what waits, what runs, and how many slots serve them."""
     rows = parts.storage.queries.queues(teams=identity.teams)
-    shown, following = page(rows, lambda row: str(row["queue"]), limit, cursor)
-    return answer({"queues": shown, "next": following})
+    return answer_page("queues", page(rows, lambda row: str(row["queue"]), limit, cursor))
 
 
 @router.get("/workers")
@@ -42,7 +41,7 @@ def workers(parts: Parts, identity: Reader, limit: Limit = 200, cursor: Cursor =
     mine = [w for w in parts.storage.workers.all() if identity.covers(w.team)]
     shown, following = page(mine, lambda worker: worker.worker, limit, cursor)
     rows = [_worker(worker, now - worker.seen_at <= parts.live_within) for worker in shown]
-    return answer({"workers": rows, "next": following})
+    return answer_page("workers", (rows, following))
 
 
 def _worker(worker: WorkerInfo, live: bool) -> dict[str, Any]:
@@ -96,10 +95,8 @@ def audit(
     """List what changed, by whom, newest first."""
     if run is not None:
         visible_run(parts.storage, identity, run)
-    rows, following = parts.storage.queries.audit(
-        run=run, teams=identity.teams, limit=limit, cursor=cursor
-    )
-    return answer({"audit": rows, "next": following})
+    shown = parts.storage.queries.audit(run=run, teams=identity.teams, limit=limit, cursor=cursor)
+    return answer_page("audit", shown)
 
 
 @router.get("/openapi.json", include_in_schema=False)

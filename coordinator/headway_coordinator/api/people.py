@@ -16,7 +16,7 @@ from headway_coordinator.access.roles import PLATFORM_ADMIN_HINT, Action, Identi
 from headway_coordinator.api.answers import answer
 from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
-from headway_coordinator.api.paging import Cursor, Limit, page
+from headway_coordinator.api.paging import Cursor, Limit, answer_page, page
 from headway_coordinator.api.shapes import AddTeam, AddToken, Nothing, RunId
 from headway_coordinator.application.identity import create_token, revoke_token
 from headway_coordinator.application.ports import Token
@@ -33,8 +33,7 @@ Visitor = Annotated[Identity, Depends(Allow(Action.MAKE_TICKET))]
 def teams(parts: Parts, identity: Reader, limit: Limit = 100, cursor: Cursor = None) -> Response:
     """List the teams that the caller may see."""
     rows = [row for row in parts.storage.access.teams() if identity.covers(row["name"])]
-    shown, following = page(rows, lambda r: str(r["name"]), limit, cursor)
-    return answer({"teams": shown, "next": following})
+    return answer_page("teams", page(rows, lambda r: str(r["name"]), limit, cursor))
 
 
 @router.post("/teams")
@@ -58,7 +57,7 @@ def tokens(
     shown, following = page(
         parts.storage.access.tokens(identity.team), lambda token: token.id, limit, cursor
     )
-    return answer({"tokens": [_row(token) for token in shown], "next": following})
+    return answer_page("tokens", ([_row(token) for token in shown], following))
 
 
 @router.post("/tokens", status_code=201)

@@ -11,7 +11,7 @@ from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
 from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
-from headway_coordinator.api.paging import Cursor, Limit, page
+from headway_coordinator.api.paging import Cursor, Limit, answer_page, page
 from headway_coordinator.api.shapes import (
     Apply,
     NamePart,
@@ -49,8 +49,9 @@ def pipelines(
 ) -> Response:
     """List the pipelines of the caller's teams with their last run."""
     rows = parts.storage.definitions.listing(teams=identity.teams)
-    shown, following = page(rows, lambda r: f"{r['team']}/{r['pipeline']}", limit, cursor)
-    return answer({"pipelines": shown, "next": following})
+    return answer_page(
+        "pipelines", page(rows, lambda r: f"{r['team']}/{r['pipeline']}", limit, cursor)
+    )
 
 
 @router.get("/pipelines/{team}/{name}")
@@ -69,8 +70,8 @@ def versions(
     cursor: VersionCursor = None,
 ) -> Response:
     """List the versions of a pipeline, newest first."""
-    rows, following = listed_versions(parts.storage, identity, team, name, limit, cursor)
-    return answer({"versions": rows, "next": following})
+    shown = listed_versions(parts.storage, identity, team, name, limit, cursor)
+    return answer_page("versions", shown)
 
 
 @router.get("/pipelines/{team}/{name}/versions/{version}")

@@ -14,7 +14,7 @@ from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.downloads import attachment, log_response
 from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.live import run_events
-from headway_coordinator.api.paging import Cursor, Limit
+from headway_coordinator.api.paging import Cursor, Limit, Page, answer_of_teams
 from headway_coordinator.api.shapes import (
     CancelRun,
     Key,
@@ -70,14 +70,12 @@ def runs(
     cursor: Cursor = None,
 ) -> Response:
     """List runs, newest first; `state` may be repeated or hold several, separated by commas."""
-    teams = identity.teams
-    if team is not None:
-        teams = [team] if identity.covers(team) else []
-    if teams == []:
-        return answer({"runs": [], "next": None})
-    wanted = RunFilter(teams, pipeline, _states(states), limit, cursor)
-    rows, following = parts.storage.queries.runs(wanted)
-    return answer({"runs": rows, "next": following})
+
+    def read(teams: list[str] | None) -> Page:
+        wanted = RunFilter(teams, pipeline, _states(states), limit, cursor)
+        return parts.storage.queries.runs(wanted)
+
+    return answer_of_teams("runs", identity, team, read)
 
 
 def _states(given: list[str] | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
 from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
-from headway_coordinator.api.paging import Cursor, Limit, page
+from headway_coordinator.api.paging import Cursor, Limit, answer_page, page
 from headway_coordinator.api.shapes import NameQuery, Nothing, PutSecret, SecretPart
 
 router = APIRouter(prefix="/api/v1", tags=["secrets"], route_class=BodyRoute)
@@ -31,8 +31,7 @@ def secrets(
 ) -> Response:
     """List the secrets of the caller's teams: name, version, when and by whom; never a value."""
     rows = parts.secrets.listing(identity, team)
-    shown, following = page(rows, lambda r: f"{r['team']}/{r['name']}", limit, cursor)
-    return answer({"secrets": shown, "next": following})
+    return answer_page("secrets", page(rows, lambda r: f"{r['team']}/{r['name']}", limit, cursor))
 
 
 @router.put("/secrets/{name}")

@@ -19,9 +19,7 @@ def listed_triggers(
     storage: Storage, identity: Identity, team: str | None, pipeline: str | None
 ) -> list[dict[str, Any]]:
     """Return the triggers of the newest versions, with the next times of each schedule."""
-    teams = identity.teams
-    if team is not None:
-        teams = [team] if identity.covers(team) else []
+    teams = identity.teams_of(team)
     if teams == []:
         return []
     now = storage.sweeps.database_now()
@@ -35,7 +33,7 @@ def _shown(row: TriggerRow, now: datetime) -> dict[str, Any]:
         "pipeline": row.pipeline,
         "trigger": row.name,
         "kind": row.kind,
-        "about": row.body[row.kind],
+        "about": row.body[row.kind],  # of a webhook: which secrets, never what they are
         "if": row.body.get("if"),
         "since": row.since,
         "paused_at": row.paused_at,
@@ -45,7 +43,6 @@ def _shown(row: TriggerRow, now: datetime) -> dict[str, Any]:
     }
     if row.kind == "webhook":
         shown["address"] = f"/api/v1/hooks/{row.subject}"
-        # Which secrets, never what they are.
     if row.kind == "schedule" and row.paused_at is None:
         schedule = Schedule.of(row.body["schedule"], row.key)
         shown["next"] = list(islice(next_ticks(schedule, now), NEXT_TIMES))

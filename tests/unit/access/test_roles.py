@@ -54,3 +54,20 @@ def test_a_scope_is_one_team_or_all(own: str | None, object_of: str | None, cove
     identity = Identity("t1", "ann", own, "viewer", "f")
     assert identity.covers(object_of) is covered
     assert identity.teams == (None if own is None else [own])
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted", "shown"),
+    [
+        (None, None, None),
+        (None, "risk", ["risk"]),
+        ("risk", None, ["risk"]),
+        ("risk", "risk", ["risk"]),
+        ("risk", "sales", []),
+        ("risk", "", []),
+    ],
+)
+def test_a_list_shows_one_team_or_all_of_the_scope(
+    own: str | None, wanted: str | None, shown: list[str] | None
+) -> None:
+    assert Identity("t1", "ann", own, "viewer", "f").teams_of(wanted) == shown
