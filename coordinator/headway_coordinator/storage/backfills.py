@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, literal, select, tuple_, update
+from sqlalchemy import Connection, Integer, literal, select, update
 
 from headway.crash_points import crash_point
 from headway_coordinator.application.backfill_ports import (
@@ -38,11 +38,11 @@ from headway_coordinator.storage.backfill_reads import (
     runs_of_dates,
     stored,
 )
-from headway_coordinator.storage.columns import Moment
 from headway_coordinator.storage.counting import expect
-from headway_coordinator.storage.cursors import read_cursor, write_cursor
+from headway_coordinator.storage.cursors import read_cursor
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.documents import clean_text
+from headway_coordinator.storage.lists import newest, page_of
 from headway_coordinator.storage.rows import insert_all, types_of
 from headway_coordinator.storage.schema import (
     BACKFILL_RUNNING,
@@ -151,22 +151,15 @@ class StoredBackfills:
 
     def listing(self, wanted: BackfillFilter) -> tuple[list[StoredBackfill], str | None]:
         rows = select(*READ)
-        if wanted.teams is not None:
-            rows = rows.where(backfill.c.team.in_(wanted.teams))
         if wanted.pipeline is not None:
             rows = rows.where(backfill.c.pipeline == clean_text(wanted.pipeline))
         if wanted.state is not None:
             rows = rows.where(backfill.c.state == wanted.state)
         at, id = backfill.c.created_at, backfill.c.id
-        if wanted.cursor is not None:
-            moment, last = read_cursor(wanted.cursor)
-            rows = rows.where(tuple_(at, id) < tuple_(literal(moment, Moment()), literal(last)))
-        rows = rows.order_by(at.desc(), id.desc()).limit(wanted.limit + 1)
+        rows = newest(rows, wanted, team=backfill.c.team, at=at, id=id)
         with self._database.reading() as connection:
             found = [stored(row) for row in connection.execute(rows)]
-        page = found[: wanted.limit]
-        more = len(found) > wanted.limit
-        return page, write_cursor(page[-1].created_at, page[-1].id) if more else None
+        return page_of(found, wanted.limit, lambda each: (each.created_at, each.id))
 
     def progress(self, ids: Collection[str]) -> dict[str, dict[str, int]]:
         with self._database.reading() as connection:
@@ -184,8 +177,7 @@ class StoredBackfills:
         rows = rows.order_by(date.desc() if newest_first else date).limit(limit + 1)
         with self._database.reading() as connection:
             found = [dict(row._mapping) for row in connection.execute(rows)]
-        page = found[:limit]
-        return page, write_cursor(page[-1]["logical_date"], "") if len(found) > limit else None
+        return page_of(found, limit, lambda row: (row["logical_date"], ""))
 
     def running(self) -> list[StoredBackfill]:
         wanted = select(*READ).where(BACKFILL_RUNNING)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Text, delete, exists, func, literal, or_, select, tuple_
+from sqlalchemy import Connection, delete, exists, func, or_, select, tuple_
 
 from headway.crash_points import crash_point
 from headway_coordinator.application.trigger_ports import (
@@ -16,10 +16,9 @@ from headway_coordinator.application.trigger_ports import (
     NewEvent,
     StoredEvent,
 )
-from headway_coordinator.storage.columns import Moment
-from headway_coordinator.storage.cursors import read_cursor, write_cursor
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.documents import clean_text
+from headway_coordinator.storage.lists import newest, page_of
 from headway_coordinator.storage.rows import Rows, types_of
 from headway_coordinator.storage.schema import (
     DECISION_DEDUPED,
@@ -183,8 +182,6 @@ class StoredEvents:
 
     def listing(self, wanted: EventFilter) -> tuple[list[dict[str, Any]], str | None]:
         rows = select(*_LISTED)
-        if wanted.teams is not None:
-            rows = rows.where(upstream.c.team.in_(wanted.teams))
         if wanted.source is not None:
             rows = rows.where(upstream.c.source == clean_text(wanted.source))
         if wanted.type is not None:
@@ -197,23 +194,19 @@ class StoredEvents:
                 made = made.where(decision.c.pipeline == clean_text(wanted.pipeline))
             rows = rows.where(made.exists())
         at, id = upstream.c.received_at, upstream.c.id
-        if wanted.cursor is not None:
-            moment, last = read_cursor(wanted.cursor)
-            rows = rows.where(
-                tuple_(at, id) < tuple_(literal(moment, Moment()), literal(last, Text()))
-            )
-        rows = rows.order_by(at.desc(), id.desc()).limit(wanted.limit + 1)
+        rows = newest(rows, wanted, team=upstream.c.team, at=at, id=id)
         with self._database.reading() as connection:
             found = [dict(row._mapping) for row in connection.execute(rows)]
-            page = found[: wanted.limit]
+            page, following = page_of(
+                found, wanted.limit, lambda row: (row["received_at"], row["id"])
+            )
             ids = [row["id"] for row in page]
             made_of: dict[str, list[dict[str, Any]]] = {id: [] for id in ids}
             for row in connection.execute(_decided().where(decision.c.event.in_(ids))):
                 made_of[row.event].append(_shown(row))
         for shown in page:
             shown["decisions"] = made_of[shown["id"]]
-        more = len(found) > wanted.limit
-        return page, write_cursor(page[-1]["received_at"], page[-1]["id"]) if more else None
+        return page, following
 
     def decisions(self, event: str) -> list[dict[str, Any]]:
         with self._database.reading() as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Text, exists, literal, literal_column, or_, select, tuple_, update
+from sqlalchemy import exists, literal, literal_column, or_, select, update
 
 from headway.crash_points import crash_point
 from headway_coordinator.application.notify_ports import (
@@ -14,10 +14,9 @@ from headway_coordinator.application.notify_ports import (
     NotificationFilter,
     Tried,
 )
-from headway_coordinator.storage.columns import Moment
-from headway_coordinator.storage.cursors import read_cursor, write_cursor
 from headway_coordinator.storage.database import Database, moment_of
 from headway_coordinator.storage.documents import clean_text
+from headway_coordinator.storage.lists import newest, page_of
 from headway_coordinator.storage.rows import Rows
 from headway_coordinator.storage.schema import NOTIFICATION_WAITING, notification, run
 from headway_coordinator.storage.upsert import insert
@@ -152,21 +151,12 @@ class StoredNotifications:
 
     def listing(self, wanted: NotificationFilter) -> tuple[list[Notification], str | None]:
         rows = select(*_READ)
-        if wanted.teams is not None:
-            rows = rows.where(notification.c.team.in_(wanted.teams))
         if wanted.pipeline is not None:
             rows = rows.where(notification.c.pipeline == clean_text(wanted.pipeline))
         if wanted.state is not None:
             rows = rows.where(notification.c.state == wanted.state)
         at, id = notification.c.created_at, notification.c.id
-        if wanted.cursor is not None:
-            moment, last = read_cursor(wanted.cursor)
-            rows = rows.where(
-                tuple_(at, id) < tuple_(literal(moment, Moment()), literal(last, Text()))
-            )
-        rows = rows.order_by(at.desc(), id.desc()).limit(wanted.limit + 1)
+        rows = newest(rows, wanted, team=notification.c.team, at=at, id=id)
         with self._database.reading() as connection:
             found = [Notification(*row) for row in connection.execute(rows)]
-        page = found[: wanted.limit]
-        more = len(found) > wanted.limit
-        return page, write_cursor(page[-1].created_at, page[-1].id) if more else None
+        return page_of(found, wanted.limit, lambda each: (each.created_at, each.id))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, Text, literal, literal_column, null, select, tuple_
+from sqlalchemy import Connection, Select, literal_column, null, select
 
 from headway_coordinator.application.ports import RunFilter
-from headway_coordinator.storage.columns import Moment
-from headway_coordinator.storage.cursors import read_cursor, write_cursor
 from headway_coordinator.storage.documents import clean_text
+from headway_coordinator.storage.lists import newest, page_of
 from headway_coordinator.storage.schema import INBOX_PENDING, inbox, run
 
 _RUN = select(
@@ -52,21 +51,11 @@ def list_runs(connection: Connection, wanted: RunFilter) -> tuple[list[dict[str,
         runs = runs.where(run.c.state.in_(wanted.states))
     for row in connection.execute(runs):
         found[row.id] = dict(row._mapping)
-    newest = sorted(found.values(), key=lambda r: (r["created_at"], r["id"]), reverse=True)
-    page = newest[: wanted.limit]
-    more = len(newest) > wanted.limit
-    return page, write_cursor(page[-1]["created_at"], page[-1]["id"]) if more else None
+    ordered = sorted(found.values(), key=lambda r: (r["created_at"], r["id"]), reverse=True)
+    return page_of(ordered, wanted.limit, lambda row: (row["created_at"], row["id"]))
 
 
 def _page(rows: Select[Any], wanted: RunFilter, table: Any, id: str) -> Select[Any]:
-    created_at, key = table.c.created_at, table.c[id]
-    if wanted.teams is not None:
-        rows = rows.where(table.c.team.in_(wanted.teams))
     if wanted.pipeline is not None:
         rows = rows.where(table.c.pipeline == clean_text(wanted.pipeline))
-    if wanted.cursor is not None:
-        moment, last = read_cursor(wanted.cursor)
-        rows = rows.where(
-            tuple_(created_at, key) < tuple_(literal(moment, Moment()), literal(last, Text()))
-        )
-    return rows.order_by(created_at.desc(), key.desc()).limit(wanted.limit + 1)
+    return newest(rows, wanted, team=table.c.team, at=table.c.created_at, id=table.c[id])
