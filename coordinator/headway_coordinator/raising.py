@@ -21,7 +21,8 @@ from headway.plan import build
 from headway.spec import load_all
 from headway_coordinator.access.roles import ROLES
 from headway_coordinator.access.tokens import fingerprint, new_token
-from headway_coordinator.application.ports import Storage, Token
+from headway_coordinator.application.access_ports import Token
+from headway_coordinator.application.ports import Storage
 from headway_coordinator.embedded import (
     HEADWAY,
     Stack,

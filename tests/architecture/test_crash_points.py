@@ -18,7 +18,15 @@ from headway import crash_points
 from tests.architecture.repository import ROOT, sources, tree
 
 APPLICATION = Path("coordinator/headway_coordinator/application")
-_PORTS = ("ports.py", "trigger_ports.py", "backfill_ports.py", "notify_ports.py")
+_PORTS = (
+    "ports.py",
+    "access_ports.py",
+    "advancing_ports.py",
+    "backfill_ports.py",
+    "notify_ports.py",
+    "trigger_ports.py",
+    "worker_ports.py",
+)
 PORTS = tuple(APPLICATION / name for name in _PORTS)
 
 # Methods of the ports that change nothing. Advancing's and Deciding's other methods write within

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from headway_coordinator.application.ports import AuditEntry, PreconditionFailed, Withdrawal
+from headway_coordinator.application.advancing_ports import AuditEntry, Withdrawal
+from headway_coordinator.application.ports import PreconditionFailed
 from headway_coordinator.engine.model import (
     AttemptMade,
     Live,

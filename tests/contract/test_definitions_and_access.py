@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from headway.errors import ConflictError
-from headway_coordinator.application.ports import Token
+from headway_coordinator.application.access_ports import Token
 from tests.contract.world import MINUTE, TEAM, World, state
 
 

@@ -17,14 +17,9 @@ from headway.protocol.messages import (
     LostReason,
     Register,
 )
-from headway_coordinator.application.ports import (
-    Advancing,
-    ClaimResult,
-    HeartbeatResult,
-    Lease,
-    Storage,
-    StoredRun,
-)
+from headway_coordinator.application.advancing_ports import Advancing
+from headway_coordinator.application.ports import Lease, Storage, StoredRun
+from headway_coordinator.application.worker_ports import ClaimResult, HeartbeatResult
 from headway_coordinator.engine.model import (
     AttemptEnded,
     AttemptMade,

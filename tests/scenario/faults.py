@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from headway_coordinator.application.ports import Advancing, Lease, Storage, StorageUnavailable
+from headway_coordinator.application.advancing_ports import Advancing
+from headway_coordinator.application.ports import Lease, Storage, StorageUnavailable
 
 Fault = Literal["refused", "lost", "die-before", "die-after"]
 

@@ -22,7 +22,8 @@ from headway.protocol.messages import (
     Work,
 )
 from headway.protocol.proof import completion_token, seal
-from headway_coordinator.application.ports import ClaimResult, HeartbeatResult, Storage
+from headway_coordinator.application.ports import Storage
+from headway_coordinator.application.worker_ports import ClaimResult, HeartbeatResult
 from tests.scenario.coordinator import WORKER_LEASE
 
 TEAM = "t"

@@ -16,8 +16,8 @@ from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.paging import Cursor, Limit, answer_page, page
 from headway_coordinator.application.diagnosing import LEASE, diagnose, key_fingerprint
-from headway_coordinator.application.ports import WorkerInfo
 from headway_coordinator.application.reading import visible_run
+from headway_coordinator.application.worker_ports import WorkerInfo
 
 router = APIRouter(prefix="/api/v1", tags=["installation"], route_class=BodyRoute)
 

@@ -18,8 +18,8 @@ from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.paging import Cursor, Limit, answer_page, page
 from headway_coordinator.api.shapes import AddTeam, AddToken, Nothing, RunId
+from headway_coordinator.application.access_ports import Token
 from headway_coordinator.application.identity import create_token, revoke_token
-from headway_coordinator.application.ports import Token
 
 router = APIRouter(prefix="/api/v1", tags=["access"], route_class=BodyRoute)
 

@@ -36,11 +36,11 @@ from headway_coordinator.api.guards import identified
 from headway_coordinator.api.threads import Threads
 from headway_coordinator.api.worker_call import WorkerCall, team_of
 from headway_coordinator.application.completions import record_completions
-from headway_coordinator.application.ports import ClaimResult
 from headway_coordinator.application.reading import artifact_key
 from headway_coordinator.application.secrets import NOTHING_GIVEN, Given
 from headway_coordinator.application.services import Services
 from headway_coordinator.application.uploads import held_attempt, store_artifact, store_logs
+from headway_coordinator.application.worker_ports import ClaimResult
 
 log = structlog.get_logger("headway.api")
 

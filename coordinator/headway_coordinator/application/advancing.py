@@ -19,13 +19,13 @@ from headway.expressions import ExpressionError
 from headway.protocol.messages import Dispatch
 from headway_coordinator.admission.backlog import Backlog, Waiting
 from headway_coordinator.admission.turns import Group
+from headway_coordinator.application.advancing_ports import Advancing
 from headway_coordinator.application.batch import Batch, Incoming, Poison
 from headway_coordinator.application.capacity import CapacityView
 from headway_coordinator.application.memory import Memory, line_up, stand
 from headway_coordinator.application.noting import noted
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import (
-    Advancing,
     Doorbell,
     InboxEntry,
     Lease,

@@ -13,8 +13,8 @@ from typing import Any
 from headway.errors import DefectError
 from headway.plan.model import Plan
 from headway.protocol.queues import step_queue
+from headway_coordinator.application.advancing_ports import AuditEntry
 from headway_coordinator.application.notify_ports import NewNotification
-from headway_coordinator.application.ports import AuditEntry
 from headway_coordinator.application.trigger_ports import NewEvent
 from headway_coordinator.engine.advance import advance, create
 from headway_coordinator.engine.events import Event, Finished

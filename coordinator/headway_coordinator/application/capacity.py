@@ -15,7 +15,8 @@ from datetime import timedelta
 
 from headway.clock import Clock
 from headway_coordinator.admission.window import Capacity, Window, windows
-from headway_coordinator.application.ports import Storage, WorkerInfo
+from headway_coordinator.application.ports import Storage
+from headway_coordinator.application.worker_ports import WorkerInfo
 
 _KEPT = 101  # recent durations a queue, of which the median is taken
 _LEARNED_EVERY = 20

@@ -22,7 +22,8 @@ from headway.protocol.messages import (
 )
 from headway.protocol.proof import completion_token, is_sealed
 from headway.refusals import in_words
-from headway_coordinator.application.ports import AttemptHold, InboxKind, Storage
+from headway_coordinator.application.ports import InboxKind, Storage
+from headway_coordinator.application.worker_ports import AttemptHold
 from headway_coordinator.engine.states import ATTEMPT_TERMINAL
 
 # Told to the worker, and, with underscores, what refusals are counted under: a closed set.

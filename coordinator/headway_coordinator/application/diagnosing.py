@@ -15,7 +15,8 @@ from headway.findings import Finding, fine, note, wrong
 from headway.ids import made_at
 from headway.protocol.queues import split_queue, step_queue
 from headway_coordinator.application.plans import Plans
-from headway_coordinator.application.ports import Lease, Storage, Unclaimed, WorkerInfo
+from headway_coordinator.application.ports import Lease, Storage
+from headway_coordinator.application.worker_ports import Unclaimed, WorkerInfo
 
 LEASE = "advance/0"
 _PATIENCE = timedelta(seconds=30)

@@ -11,7 +11,8 @@ from headway.clock import rfc3339
 from headway.errors import ForbiddenError
 from headway.protocol.queues import step_queue
 from headway_coordinator.application.plans import Plans
-from headway_coordinator.application.ports import InGroup, Storage, StoredRun, WorkerInfo
+from headway_coordinator.application.ports import InGroup, Storage, StoredRun
+from headway_coordinator.application.worker_ports import WorkerInfo
 from headway_coordinator.engine.explain import Blocker, explain
 from headway_coordinator.engine.model import RunState, Step
 from headway_coordinator.engine.states import RUN_TERMINAL, StepStatus

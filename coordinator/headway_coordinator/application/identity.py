@@ -13,7 +13,7 @@ from headway.errors import ConflictError, DefinitionError, ForbiddenError
 from headway.ids import new_id
 from headway_coordinator.access import seals, tokens
 from headway_coordinator.access.roles import PLATFORM_ADMIN_HINT, ROLES, Action, Identity
-from headway_coordinator.application.ports import Access, Role, Token
+from headway_coordinator.application.access_ports import Access, Role, Token
 
 CACHE_SECONDS = 4.0  # a revoked token works no longer than this
 _CACHE_LIMIT = 10_000

@@ -1,42 +1,29 @@
 """What the use cases need from storage, broker and artifact store; adapters implement these.
 
-Every method is one short transaction unless it says otherwise. Times are aware UTC. A write whose
-precondition does not hold raises `PreconditionFailed` and rolls its whole transaction back.
+The larger themes have modules of their own, `…_ports`, for which the same holds: every method is
+one short transaction unless it says otherwise; times are aware UTC; a write whose precondition does
+not hold raises `PreconditionFailed` and rolls its whole transaction back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from headway.errors import ConflictError, UnavailableError
-from headway.protocol.messages import (
-    ClaimBatch,
-    Dispatch,
-    Heartbeat,
-    LostReason,
-    Register,
-    Work,
-)
-from headway_coordinator.access.cipher import SealedSecret
-from headway_coordinator.engine.model import (
-    AttemptEnded,
-    AttemptMade,
-    Run,
-    RunMoved,
-    RunState,
-    Step,
-    StepMoved,
-    StopAttempts,
-)
+from headway.protocol.messages import Dispatch
+from headway_coordinator.engine.model import Run, Step
 
 if TYPE_CHECKING:
+    from headway_coordinator.application.access_ports import Access, Secrets
+    from headway_coordinator.application.advancing_ports import Advancing, Withdrawal
     from headway_coordinator.application.backfill_ports import Backfills
-    from headway_coordinator.application.notify_ports import NewNotification, Notifications
-    from headway_coordinator.application.trigger_ports import Deciding, Events, NewEvent, Triggers
+    from headway_coordinator.application.notify_ports import Notifications
+    from headway_coordinator.application.trigger_ports import Deciding, Events, Triggers
+    from headway_coordinator.application.worker_ports import Sweeps, Workers
 
 
 class PreconditionFailed(ConflictError):
@@ -90,93 +77,6 @@ class Leases(Protocol):
         """Return the lease as it stands, expired or not."""
 
 
-# --- the advancing transaction -----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """A dispatched attempt that `stop_attempts` cancelled."""
-
-    run: str
-    attempt: str
-    fence: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One row a transaction and run: the transitions as a list of `{entity, from, to, …}`."""
-
-    run: str
-    team: str
-    actor: str
-    transitions: Sequence[Mapping[str, Any]]
-
-
-class Advancing(Protocol):
-    """An open transaction that holds the lease row FOR KEY SHARE; commits when its block ends.
-
-    A wrong row count anywhere raises PreconditionFailed. All methods take whole batches and cost
-    a bounded number of statements, however long the batch is. They need not wait for what they
-    send: whatever is found wrong, a lost lease before all else, is raised by the next method that
-    returns something, or at the end of the block. Nothing is committed before that.
-    """
-
-    @property
-    def now(self) -> datetime:
-        """The database's time when the transaction began; waits for everything sent so far."""
-
-    def create_runs(self, states: Sequence[RunState]) -> None:
-        """Insert runs and their steps as the states say."""
-
-    def move_runs(self, moves: Sequence[RunMoved]) -> None:
-        """Update runs where the stored state and request number are `before`'s."""
-
-    def move_steps(self, moves: Sequence[tuple[str, StepMoved]]) -> None:
-        """Update steps (run id, move) where the stored state and attempts are `before`'s."""
-
-    def make_attempts(self, made: Sequence[AttemptMade], claim_within: timedelta) -> None:
-        """Insert attempts as `dispatched`, number 1, claim deadline now + `claim_within`."""
-
-    def end_attempts(self, ended: Sequence[AttemptEnded]) -> None:
-        """Running attempts with the right fence become terminal; `expired` ones only if their lease
-        has run out on the database's clock."""
-
-    def settle_attempts(self, ended: Sequence[AttemptEnded]) -> None:
-        """As `end_attempts`, as far as they run: those of runs that do not move any more, whose
-        workers' slots are free all the same."""
-
-    def stop_attempts(self, stops: Sequence[StopAttempts]) -> list[Withdrawal]:
-        """Dispatched → cancelled (returned); with `running`, running ones get `cancel_at`.
-
-        Attempts in another state are left: no row count is demanded.
-        """
-
-    def redispatch(
-        self, attempts: Sequence[tuple[str, int]], waits: Sequence[timedelta]
-    ) -> list[str]:
-        """Still dispatched attempts (id, dispatch number) get number + 1 and a new claim deadline
-        of now + wait; returns the ids that were."""
-
-    def mark_applied(self, entries: Sequence[tuple[int, str]]) -> None:
-        """Set `applied_at` and the result text of inbox rows that have none yet."""
-
-    def audit(self, entries: Sequence[AuditEntry]) -> None:
-        """Insert the rows, with the lease's epoch and holder."""
-
-    heard: int
-    """How many events were kept so far, once `now` was read."""
-
-    def tell(self, events: Sequence[NewEvent]) -> None:
-        """Keep events of runs and assets; the end of a run only if a trigger listens to it."""
-
-    def note(self, notifications: Sequence[NewNotification]) -> None:
-        """Keep notifications; a recovery only if it is one, as this transaction leaves the runs."""
-
-    def quarantine(self, run: str, reason: str) -> None:
-        """Mark an open run as not to be advanced, and why; withdraw its unclaimed attempts."""
-
-
 # --- what is read ------------------------------------------------------------------------------
 
 
@@ -208,52 +108,6 @@ class InboxEntry:
     created_at: datetime
     applied_at: datetime | None = None
     result: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Occupancy:
-    """How many live attempts a queue and (for running ones) a worker has; counted from rows."""
-
-    queue: str
-    state: Literal["dispatched", "running"]
-    worker: str | None
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerInfo:
-    """A worker as last heard of; `queues` are full queue names."""
-
-    worker: str
-    boot: str
-    team: str
-    queues: tuple[str, ...]
-    slots: int
-    slots_free: int
-    draining: bool
-    hostname: str
-    version: str
-    registered_at: datetime
-    seen_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Unclaimed:
-    """A dispatched attempt and what its message says."""
-
-    dispatch: Dispatch
-    dispatched_at: datetime
-    claim_deadline: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """A running attempt whose lease has run out (or that its worker reported as reaped)."""
-
-    run: str
-    attempt: str
-    fence: int
-    reaped: bool
 
 
 class Runs(Protocol):
@@ -290,93 +144,6 @@ class Inbox(Protocol):
 
     def pending(self, limit: int = 500) -> list[InboxEntry]:
         """Return rows with no `applied_at`, oldest first; never by a high-water mark."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimResult:
-    """Won has `work`; lost has `reason`."""
-
-    attempt: str
-    fence: int
-    work: Work | None
-    reason: LostReason | None
-
-
-@dataclass(frozen=True, slots=True)
-class HeartbeatResult:
-    superseded: bool
-    renewed: Sequence[str] = ()
-    lost: Sequence[str] = ()
-    cancel: Sequence[str] = ()
-    acknowledged: Sequence[str] = ()
-    resend: Sequence[str] = ()
-
-
-class Workers(Protocol):
-    """Claim and heartbeat; need no leader."""
-
-    def register(self, team: str, message: Register) -> None:
-        """Upsert the worker with its new boot; older boots are superseded from now on.
-
-        Raises ForbiddenError if the worker id belongs to another team.
-        """
-
-    def claim(self, team: str, batch: ClaimBatch, lease: timedelta) -> list[ClaimResult] | None:
-        """`dispatched → running` where attempt, fence, queue and team match and no cancel is asked;
-        sets worker, boot, lease. Repeated by the same worker and boot: the same answer (won again).
-        None: the boot is superseded. One conditional UPDATE … RETURNING for the whole batch."""
-
-    def heartbeat(self, team: str, beat: Heartbeat, lease: timedelta) -> HeartbeatResult:
-        """Renew running and finished-but-unacknowledged attempts of this worker and boot whose row
-        is still running, also past their lease.
-
-        `lost`: rows of `running` that are not this worker's any more. `cancel`: running with
-        `cancel_at`. `acknowledged`: `finished` whose row is terminal or not theirs. `resend`:
-        `finished` whose row still runs, under any boot of this worker. `reaped`: rows of the same
-        worker and an older boot get `reaped_at` (never those with a completion in the inbox)."""
-
-    def live(self, within: timedelta) -> list[WorkerInfo]:
-        """Return workers seen within that time on the database's clock."""
-
-    def all(self) -> list[WorkerInfo]: ...
-
-    def holders(self, attempts: Sequence[str], *, team: str | None) -> dict[str, AttemptHold]:
-        """Return who holds each attempt (of that team), for logs, artifacts and completions."""
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptHold:
-    attempt: str
-    run: str
-    step: str
-    no: int
-    fence: int
-    state: str
-    team: str
-    worker: str | None
-    boot: str | None
-
-
-class Sweeps(Protocol):
-    def occupancy(self) -> list[Occupancy]: ...
-
-    def overdue(self, limit: int = 1000) -> list[Unclaimed]:
-        """Dispatched attempts past their claim deadline, oldest first."""
-
-    def unclaimed(self, limit: int = 10_000) -> list[Unclaimed]:
-        """All dispatched attempts, oldest first."""
-
-    def late(self, by: timedelta) -> list[str]:
-        """Queues with an attempt that was dispatched longer than `by` ago and is not claimed."""
-
-    def expired(self, limit: int = 1000) -> list[Expired]:
-        """Running attempts whose lease has run out, or that were reaped."""
-
-    def stranded(self, limit: int = 1000) -> list[str]:
-        """Open runs with a step that runs although its newest attempt is not live: something moved
-        a row behind the leader's back, or a withdrawal has not been told yet."""
-
-    def database_now(self) -> datetime: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,73 +192,6 @@ class Definitions(Protocol):
         """Return {pipeline, team, owner, digest, version, created_at, last_run: {id, state}}."""
 
 
-Role = Literal["viewer", "operator", "author", "admin", "worker"]
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """`team` None: all teams (the platform's own people). `expires_at` None: never."""
-
-    id: str
-    subject: str
-    team: str | None
-    role: Role
-    created_at: datetime
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-    last_used_at: datetime | None = None
-
-
-class Access(Protocol):
-    def add_team(self, name: str, actor: str) -> bool:
-        """Return whether it is new."""
-
-    def teams(self) -> list[dict[str, Any]]: ...
-
-    def add_token(self, token: Token, sha256: str) -> None: ...
-
-    def find_token(self, sha256: str) -> Token | None:
-        """Return a token that is neither revoked nor expired; notes the use once a minute."""
-
-    def tokens(self, team: str | None = None) -> list[Token]: ...
-
-    def revoke_token(self, id: str) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class SecretInfo:
-    """What may be told of a secret. `key_id` names the key that its value is encrypted under."""
-
-    team: str
-    name: str
-    version: int
-    changed_at: datetime
-    changed_by: str
-    key_id: str
-
-
-class Secrets(Protocol):
-    """Sealed values only: no key is known here."""
-
-    def listing(self, teams: Sequence[str] | None) -> list[SecretInfo]:
-        """Return the secrets of those teams (None: of all), by team and name."""
-
-    def find(self, team: str, names: Collection[str]) -> list[SealedSecret]:
-        """Return those that exist."""
-
-    def sealed_otherwise(self, key_id: str) -> list[SealedSecret]:
-        """Return all that are under another key."""
-
-    def put(self, new: SealedSecret, *, before: int | None, actor: str) -> bool:
-        """Store it and an audit row if the present version is `before` (None: there is none)."""
-
-    def reseal(self, old: SealedSecret, new: SealedSecret) -> bool:
-        """Put the same value under another key if it is still the old one."""
-
-    def remove(self, team: str, name: str, *, actor: str) -> int | None:
-        """Remove it, with an audit row; return the version it had, None if there was none."""
-
-
 @dataclass(frozen=True, slots=True)
 class RunFilter:
     teams: Sequence[str] | None = None
@@ -527,7 +227,7 @@ class Queries(Protocol):
 
 
 class Storage(Protocol):
-    """Everything above, on one database."""
+    """Everything that is stored, on one database."""
 
     dialect: Literal["postgresql", "sqlite"]
     leases: Leases

@@ -22,8 +22,10 @@ from headway_coordinator.access.cipher import (
     UnreadableSecretError,
 )
 from headway_coordinator.access.roles import Identity
+from headway_coordinator.application.access_ports import SecretInfo
 from headway_coordinator.application.identity import demand_team
-from headway_coordinator.application.ports import ClaimResult, SecretInfo, Storage
+from headway_coordinator.application.ports import Storage
+from headway_coordinator.application.worker_ports import ClaimResult
 
 _TRIES = 5  # as often two may set the same secret at the same moment
 

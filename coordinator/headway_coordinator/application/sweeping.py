@@ -18,7 +18,8 @@ from headway.backoff import exponential
 from headway.clock import Clock
 from headway_coordinator.application.batch import Incoming
 from headway_coordinator.application.capacity import CapacityView
-from headway_coordinator.application.ports import Doorbell, Lease, Storage, Unclaimed
+from headway_coordinator.application.ports import Doorbell, Lease, Storage
+from headway_coordinator.application.worker_ports import Unclaimed
 from headway_coordinator.engine.events import Finished
 
 log = structlog.get_logger("headway.sweep")

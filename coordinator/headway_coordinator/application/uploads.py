@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from headway.errors import DefinitionError, ForbiddenError
 from headway.protocol.messages import ArtifactRef, LogBatch, LogChunk
 from headway.protocol.proof import completion_token
-from headway_coordinator.application.ports import AttemptHold, Storage, Store
+from headway_coordinator.application.ports import Storage, Store
 from headway_coordinator.application.reading import artifact_key, log_key
+from headway_coordinator.application.worker_ports import AttemptHold
 
 LOG_LIMIT_BYTES = 100 * 1024 * 1024
 _LOG_ENDING_BYTES = 1024  # room for the worker's own line that says "truncated"

@@ -10,7 +10,8 @@ from sqlalchemy import insert as plain_insert
 
 from headway.crash_points import crash_point
 from headway.errors import ConflictError
-from headway_coordinator.application.ports import PreconditionFailed, Token
+from headway_coordinator.application.access_ports import Token
+from headway_coordinator.application.ports import PreconditionFailed
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.schema import team as teams

@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import BigInteger, Text, bindparam, select, update
 
 from headway.crash_points import crash_block, crash_point
+from headway_coordinator.application.advancing_ports import AuditEntry, Withdrawal
 from headway_coordinator.application.notify_ports import NewNotification
-from headway_coordinator.application.ports import AuditEntry, Lease, LeaseLost, Withdrawal
+from headway_coordinator.application.ports import Lease, LeaseLost
 from headway_coordinator.application.trigger_ports import NewEvent
 from headway_coordinator.engine.model import (
     AttemptEnded,

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from headway_coordinator.application.ports import Withdrawal
+from headway_coordinator.application.advancing_ports import Withdrawal
 from headway_coordinator.engine.model import AttemptEnded, AttemptMade, StopAttempts
 from headway_coordinator.storage.columns import Moment
 from headway_coordinator.storage.database import Database

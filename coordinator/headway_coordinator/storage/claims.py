@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from headway.crash_points import crash_point
 from headway.protocol.messages import Claim, ClaimBatch, LostReason, Work
-from headway_coordinator.application.ports import ClaimResult
+from headway_coordinator.application.worker_ports import ClaimResult
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.lines import Line, Prepared
 from headway_coordinator.storage.renewing import renewed

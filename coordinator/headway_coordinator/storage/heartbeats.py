@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Connection, Row, Text, and_, bindparam, exist
 
 from headway.crash_points import crash_point
 from headway.protocol.messages import Heartbeat, Held
-from headway_coordinator.application.ports import HeartbeatResult
+from headway_coordinator.application.worker_ports import HeartbeatResult
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.renewing import renewed
 from headway_coordinator.storage.rows import Rows

@@ -7,23 +7,21 @@ from datetime import timedelta
 from typing import Literal
 
 from headway.clock import Clock, SystemClock
+from headway_coordinator.application.access_ports import Access, Secrets
+from headway_coordinator.application.advancing_ports import Advancing
 from headway_coordinator.application.backfill_ports import Backfills
 from headway_coordinator.application.notify_ports import Notifications
 from headway_coordinator.application.ports import (
-    Access,
-    Advancing,
     Definitions,
     Inbox,
     Lease,
     Leases,
     Queries,
     Runs,
-    Secrets,
     Storage,
-    Sweeps,
-    Workers,
 )
 from headway_coordinator.application.trigger_ports import Deciding, Events, Triggers
+from headway_coordinator.application.worker_ports import Sweeps, Workers
 from headway_coordinator.storage.access import StoredAccess
 from headway_coordinator.storage.advancing import AdvancingStatements
 from headway_coordinator.storage.backfills import StoredBackfills

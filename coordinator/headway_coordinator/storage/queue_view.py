@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from headway_coordinator.application.ports import Occupancy, WorkerInfo
+from headway_coordinator.application.worker_ports import Occupancy, WorkerInfo
 
 
 def view_queues(

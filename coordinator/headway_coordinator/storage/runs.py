@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Text, and_, case, select
 
-from headway_coordinator.application.ports import InGroup, StoredRun, Withdrawal
+from headway_coordinator.application.advancing_ports import Withdrawal
+from headway_coordinator.application.ports import InGroup, StoredRun
 from headway_coordinator.engine.model import Live, Run, Step
 from headway_coordinator.engine.states import RunStatus, StepStatus
 from headway_coordinator.storage.database import Database

@@ -10,7 +10,7 @@ from sqlalchemy import insert as plain_insert
 
 from headway.crash_points import crash_point
 from headway_coordinator.access.cipher import SealedSecret
-from headway_coordinator.application.ports import SecretInfo
+from headway_coordinator.application.access_ports import SecretInfo
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.schema import audit, secret

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from headway.protocol.messages import Dispatch
-from headway_coordinator.application.ports import Expired, Occupancy, Unclaimed
+from headway_coordinator.application.worker_ports import Expired, Occupancy, Unclaimed
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.schema import (
     ATTEMPT_DISPATCHED,

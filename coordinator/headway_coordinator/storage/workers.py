@@ -12,7 +12,7 @@ from headway.crash_points import crash_point
 from headway.errors import ConflictError, ForbiddenError
 from headway.protocol.messages import ClaimBatch, Heartbeat, Register
 from headway.protocol.queues import step_queue
-from headway_coordinator.application.ports import (
+from headway_coordinator.application.worker_ports import (
     AttemptHold,
     ClaimResult,
     HeartbeatResult,

@@ -19,12 +19,12 @@ from headway.protocol.messages import Completion, Dispatch, Sealed
 from headway.protocol.proof import seal
 from headway_coordinator.access.tokens import fingerprint, new_token
 from headway_coordinator.api.app import create_app
+from headway_coordinator.application.access_ports import Role, Token
 from headway_coordinator.application.advancing import Advancer
 from headway_coordinator.application.capacity import CapacityView
 from headway_coordinator.application.conditions import Conditions
 from headway_coordinator.application.deciding import Decider
 from headway_coordinator.application.plans import Plans
-from headway_coordinator.application.ports import Role, Token
 from headway_coordinator.application.resolving import Resolver
 from headway_coordinator.application.services import Services
 from headway_coordinator.integrations.store import open_store

@@ -9,7 +9,7 @@ from typing import Any
 
 from headway.clock import ManualClock
 from headway_coordinator.application.capacity import CapacityView
-from headway_coordinator.application.ports import Occupancy, WorkerInfo
+from headway_coordinator.application.worker_ports import Occupancy, WorkerInfo
 
 START = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)
 

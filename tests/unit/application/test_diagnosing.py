@@ -18,7 +18,8 @@ from headway_coordinator.application.diagnosing import (
     key_fingerprint,
     leader,
 )
-from headway_coordinator.application.ports import Lease, Unclaimed, WorkerInfo
+from headway_coordinator.application.ports import Lease
+from headway_coordinator.application.worker_ports import Unclaimed, WorkerInfo
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 BOOT = new_id(ManualClock(NOW - timedelta(hours=3)))
