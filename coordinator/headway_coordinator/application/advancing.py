@@ -8,42 +8,33 @@ messages acknowledged. Whatever goes wrong before the commit costs nothing but t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from headway.clock import Clock
-from headway.errors import DefectError, HeadwayError
-from headway.expressions import ExpressionError
+from headway.errors import HeadwayError
 from headway.protocol.messages import Dispatch
-from headway_coordinator.admission.backlog import Backlog, Waiting
-from headway_coordinator.admission.turns import Group
 from headway_coordinator.application.advancing_ports import Advancing
 from headway_coordinator.application.batch import Batch, Incoming, Poison
 from headway_coordinator.application.capacity import CapacityView
-from headway_coordinator.application.memory import Memory, line_up, stand
+from headway_coordinator.application.filling import BATCH_LIMIT, Filler, Given
+from headway_coordinator.application.memory import Memory
 from headway_coordinator.application.noting import noted
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import (
     Doorbell,
-    InboxEntry,
     Lease,
     LeaseLost,
     Storage,
     StorageUnavailable,
 )
 from headway_coordinator.application.report import Report, log_end
-from headway_coordinator.application.requests import incoming_of, requested_run
-from headway_coordinator.application.resolving import Resolver, is_outside
+from headway_coordinator.application.resolving import Resolver
 from headway_coordinator.application.telling import ends_a_date, told
 from headway_coordinator.engine.events import (
-    CancelRequested,
-    Due,
-    Event,
     Finished,
-    Opened,
-    Refused,
     Withdrawn,
 )
 from headway_coordinator.engine.model import AttemptMade, RunState
@@ -51,32 +42,7 @@ from headway_coordinator.engine.states import RUN_TERMINAL, STEP_TERMINAL, StepS
 
 log = structlog.get_logger("headway.advance")
 
-BATCH_LIMIT = 500
 _ALONE_TRIES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Input:
-    """What a batch is made of. With `only`, nothing but that run is touched."""
-
-    incoming: Sequence[Incoming]
-    entries: Sequence[InboxEntry]
-    conditions: frozenset[tuple[str, str]]
-    groups: frozenset[str] = frozenset()
-    only: str | None = None
-    refused: str = ""  # why none of the entries is heeded, if they are not
-
-    def of(self, run: str) -> _Input:
-        return _Input(
-            [i for i in self.incoming if i.run == run],
-            [e for e in self.entries if e.run == run],
-            frozenset(c for c in self.conditions if c[0] == run),
-            only=run,
-        )
-
-    def runs(self) -> list[str]:
-        named = [i.run for i in self.incoming] + [e.run for e in self.entries]
-        return list(dict.fromkeys([*named, *(run for run, _ in sorted(self.conditions))]))
 
 
 class Advancer:
@@ -100,13 +66,14 @@ class Advancer:
         self._told_events = told
         self._noted = noted
         self._storage = storage
-        self._resolver = resolver
-        self._plans = plans
         self._doorbell = doorbell
         self._capacity = capacity
         self._clock = clock
         self._claim_within = claim_within
         self._memory = Memory(storage, plans)
+        self._filler = Filler(
+            memory=self._memory, storage=storage, resolver=resolver, plans=plans, capacity=capacity
+        )
         self._told = (clock.now(), clock.monotonic())
         self._failed: list[str] = []
 
@@ -160,7 +127,7 @@ class Advancer:
         conditions = frozenset(memory.conditions)
         memory.conditions.clear()
         groups, memory.doubtful_groups = memory.doubtful_groups, set()
-        given = _Input([*incoming, *own], entries, conditions, frozenset(groups))
+        given = Given([*incoming, *own], entries, conditions, frozenset(groups))
         try:
             return self._try(lease, given)
         except (LeaseLost, StorageUnavailable):
@@ -169,14 +136,14 @@ class Advancer:
             log.warning("batch_rolled_back", reason=_reason(error), events=len(given.incoming))
         return self._one_by_one(lease, given)
 
-    def _one_by_one(self, lease: Lease, given: _Input) -> Report:
+    def _one_by_one(self, lease: Lease, given: Given) -> Report:
         """Advance every run of a failed batch alone, so that a poisoned one stops no other."""
         total = Report(rolled_back=1)
         for run in dict.fromkeys([*given.runs(), *self._failed]):
             total.add(self._alone(lease, given.of(run)))
         return total
 
-    def _alone(self, lease: Lease, given: _Input) -> Report:
+    def _alone(self, lease: Lease, given: Given) -> Report:
         run = given.only
         assert run is not None
         problem = ""
@@ -193,13 +160,13 @@ class Advancer:
             # with every look at the inbox.
             log.error("events_refused", run=run, reason=problem, count=len(given.entries))
             return self._try(
-                lease, _Input([], given.entries, frozenset(), only=run, refused=problem)
+                lease, Given([], given.entries, frozenset(), only=run, refused=problem)
             )
         log.error("run_poisoned", run=run, reason=problem)
         poison = Incoming(run, Poison(problem))
-        return self._try(lease, _Input([poison], [], frozenset(), only=run))
+        return self._try(lease, Given([poison], [], frozenset(), only=run))
 
-    def _reconsidered(self, given: _Input, run: str) -> _Input:
+    def _reconsidered(self, given: Given, run: str) -> Given:
         """Return the input without what the rows refuted, and with what they told meanwhile.
 
         A lease found expired may have been renewed since: the next sweep looks again. What was
@@ -213,11 +180,11 @@ class Advancer:
         ]
         return replace(given, incoming=[*told, *kept])
 
-    def _try(self, lease: Lease, given: _Input) -> Report:
+    def _try(self, lease: Lease, given: Given) -> Report:
         batch = Batch(self.now(), self._memory.runs.get)
         try:
             self._memory.read_missing(given.runs())
-            self._decide(batch, given)
+            self._filler.fill(batch, given)
             withdrawn = self._write(lease, batch)
         except Exception:
             # Which rows are there now is not known here: they are read again.
@@ -227,143 +194,6 @@ class Advancer:
             self._memory.read_again(batch.touched)
             raise
         return self._accept(batch, withdrawn, given)
-
-    # --- deciding --------------------------------------------------------------------------------
-
-    def _decide(self, batch: Batch, given: _Input) -> None:
-        for event in given.incoming:
-            if isinstance(event.event, Poison):
-                batch.set_aside(event.run, DefectError("poisoned_run", event.event.problem))
-            else:
-                batch.take(event)
-        for entry in given.entries:
-            if given.refused:
-                batch.inbox.append((entry.id, f"refused: {given.refused[:200]}"))
-            else:
-                self._take_entry(batch, entry)
-        for run, step in self._due(batch.now, given.only):
-            batch.take(Incoming(run, Due(step or None)))
-        self._take_turns(batch, given)
-        self._resolve(batch, given.conditions)
-        # A run may end because the condition of its last step was false: that is somebody's turn.
-        self._take_turns(batch, given)
-        self._resolve(batch)
-        self._admit(batch, given)
-
-    def _take_entry(self, batch: Batch, entry: InboxEntry) -> None:
-        if entry.run in self._memory.quarantined and entry.kind != "completion":
-            batch.inbox.append((entry.id, "quarantined"))
-        elif entry.kind == "run":
-            try:
-                self._create(batch, entry)
-            except (HeadwayError, KeyError, ValueError) as error:
-                log.error("run_refused", run=entry.run, error=str(error))
-                batch.inbox.append((entry.id, f"refused: {error}"))
-        elif (event := incoming_of(entry)) is not None:
-            batch.take(event)
-        else:
-            batch.inbox.append((entry.id, "refused: malformed"))
-
-    def _create(self, batch: Batch, entry: InboxEntry) -> None:
-        plan = self._plans.get(str(entry.body["digest"]))
-        run = requested_run(entry)
-        if plan.limit is None:
-            batch.create(plan, run, inbox=entry.id, actor=entry.actor)
-            return
-        try:
-            key, refusal = self._resolver.group_key(plan, run), None
-        except ExpressionError as error:
-            key, refusal = "", f"concurrency.key: {error}"
-        group = f"{run.team}/{run.pipeline}/{key}"
-        batch.create(plan, replace(run, group=group), inbox=entry.id, actor=entry.actor)
-        if refusal is not None:
-            batch.take(Incoming(run.id, Refused(refusal)))
-
-    def _take_turns(self, batch: Batch, given: _Input) -> None:
-        """Start, skip and replace runs of the groups that the batch touches."""
-        touched = {t.state.run.group for t in batch.touched.values() if t.new or t.run_moved}
-        names = sorted(group for group in touched | set(given.groups) if group is not None)
-        if given.only is not None:
-            # One run is advanced alone: the others of its group are looked at afterwards.
-            self._memory.doubtful_groups.update(names)
-            return
-        for name in names:
-            self._take_turn(batch, name)
-
-    def _take_turn(self, batch: Batch, name: str) -> None:
-        known = self._memory.groups.get(name)
-        group = Group() if known is None else known.copy()
-        for touched in [t for t in batch.touched.values() if t.state.run.group == name]:
-            stand(group, touched.state)
-        while moves := list(_moves(group)):
-            for run, event in moves:
-                batch.take(Incoming(run, event))
-                moved = batch.touch(run)
-                if moved is None:  # set aside: it takes no turn any more
-                    group.remove(run)
-                else:
-                    stand(group, moved.state)
-
-    def _due(self, now: datetime, only: str | None) -> Iterable[tuple[str, str]]:
-        if only is None:
-            return self._memory.due(now, BATCH_LIMIT)
-        state = self._memory.runs.get(only)
-        if state is None:
-            return []
-        return [(only, key) for key in ("", *state.steps) if _is_due(state, key, now)]
-
-    def _resolve(self, batch: Batch, conditions: Iterable[tuple[str, str]] = ()) -> None:
-        """Evaluate conditions and waits until no decision asks for another."""
-        todo = sorted(conditions)
-        while todo := [*todo, *batch.conditions(), *_outside(batch)]:
-            for run, key in dict.fromkeys(todo):  # two events may ask for the same condition
-                touched = batch.touch(run)
-                if touched is None:
-                    continue
-                planned = touched.state.plan.by_key[key]
-                status = touched.state.steps[key].status
-                if status is StepStatus.PENDING:
-                    batch.take(Incoming(run, self._resolver.condition(touched.state, planned)))
-                elif status is StepStatus.READY and is_outside(planned):
-                    wake = self._resolver.wake(touched.state, planned, batch.now)
-                    batch.take(Incoming(run, wake))
-            todo = []
-
-    def _admit(self, batch: Batch, given: _Input) -> None:
-        """Make attempts of waiting steps, as far as the queues have room."""
-        backlog = self._line(batch, given.only)
-        if not len(backlog):
-            return
-        ended = [i.worker for i in given.incoming if isinstance(i.event, Finished)]
-        windows = self._capacity.windows(self._storage, ended)
-        for queue in list(backlog.queues()):
-            window = windows.get(queue)
-            if window is None:
-                continue
-            for waiting in backlog.take(queue, window.room, lambda w: _waits(batch, w)):
-                touched = batch.touch(waiting.run)
-                if touched is not None:
-                    planned = touched.state.plan.by_key[waiting.step]
-                    work = self._resolver.admission(touched.state, planned, queue)
-                    batch.take(Incoming(waiting.run, work))
-        self._resolve(batch)
-
-    def _line(self, batch: Batch, only: str | None) -> Backlog:
-        """Return the line of waiting steps, the batch's own included; of `only` alone."""
-        # Also when a run is advanced alone: there may be no room for its steps now, and nobody
-        # would put them into the line later. If this is not written, they are found stale there.
-        for touched in batch.touched.values():
-            for step in touched.moved_to(StepStatus.READY):
-                line_up(self._memory.backlog, touched.state, step)
-        if only is None:
-            return self._memory.backlog
-        alone = Backlog()
-        touched_run = batch.touch(only)
-        if touched_run is not None:
-            for step in touched_run.state.steps.values():
-                if step.status is StepStatus.READY:
-                    line_up(alone, touched_run.state, step)
-        return alone
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -397,7 +227,7 @@ class Advancer:
 
     # --- after the commit ------------------------------------------------------------------------
 
-    def _accept(self, batch: Batch, withdrawn: Sequence[Incoming], given: _Input) -> Report:
+    def _accept(self, batch: Batch, withdrawn: Sequence[Incoming], given: Given) -> Report:
         """The commit succeeded: move the memory, then publish."""
         entries = len(given.entries)
         report = Report(
@@ -457,17 +287,6 @@ class Advancer:
                 log_end(state.run)
 
 
-def _moves(group: Group) -> Iterable[tuple[str, Event]]:
-    found = group.turns()
-    for run in found.start:
-        yield run, Opened()
-    for run, because in found.skip.items():
-        reason = f"overlap: skip, while run {because} is under way"
-        yield run, CancelRequested("coordinator", reason)
-    for run, because in found.replace.items():
-        yield run, CancelRequested("coordinator", f"overlap: replaced by run {because}")
-
-
 def dispatch_of(made: AttemptMade, dispatch_no: int = 1) -> Dispatch:
     """Return the doorbell of a new attempt."""
     return Dispatch.model_construct(
@@ -480,29 +299,6 @@ def dispatch_of(made: AttemptMade, dispatch_no: int = 1) -> Dispatch:
         dispatch_no=dispatch_no,
         queue=made.queue,
     )
-
-
-def _outside(batch: Batch) -> list[tuple[str, str]]:
-    """Return ready steps of the batch that wait without a worker."""
-    return [
-        (run, step.key)
-        for run, touched in batch.touched.items()
-        for step in touched.moved_to(StepStatus.READY)
-        if is_outside(touched.state.plan.by_key[step.key])
-    ]
-
-
-def _waits(batch: Batch, waiting: Waiting) -> bool:
-    touched = batch.touch(waiting.run)
-    if touched is None:
-        return False
-    step = touched.state.steps[waiting.step]
-    return step.status is StepStatus.READY and step.ready_at == waiting.ready_at
-
-
-def _is_due(state: RunState, key: str, now: datetime) -> bool:
-    due_at = state.steps[key].due_at if key else state.run.deadline_at
-    return due_at is not None and due_at <= now
 
 
 def _reason(error: Exception) -> str:

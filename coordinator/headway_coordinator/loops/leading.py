@@ -9,8 +9,9 @@ from typing import Protocol
 import structlog
 
 from headway.clock import Clock
-from headway_coordinator.application.advancing import BATCH_LIMIT, Advancer
+from headway_coordinator.application.advancing import Advancer
 from headway_coordinator.application.batch import Incoming
+from headway_coordinator.application.filling import BATCH_LIMIT
 from headway_coordinator.application.ports import Lease, LeaseLost, StorageUnavailable
 from headway_coordinator.application.report import Report
 from headway_coordinator.application.sweeping import Sweeper, SweepReport

@@ -1,0 +1,252 @@
+"""What a batch comes to: what was given, what is due, whose turn it is, conditions, admission.
+
+All of it is decided on the batch's overlays, before its transaction is opened. The storage is only
+asked for what the memory does not hold: definitions, and how many attempts each queue has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+
+from headway.errors import DefectError, HeadwayError
+from headway.expressions import ExpressionError
+from headway_coordinator.admission.backlog import Backlog, Waiting
+from headway_coordinator.admission.turns import Group
+from headway_coordinator.application.batch import Batch, Incoming, Poison
+from headway_coordinator.application.capacity import CapacityView
+from headway_coordinator.application.memory import Memory, line_up, stand
+from headway_coordinator.application.plans import Plans
+from headway_coordinator.application.ports import InboxEntry, Storage
+from headway_coordinator.application.requests import incoming_of, requested_run
+from headway_coordinator.application.resolving import Resolver, is_outside
+from headway_coordinator.engine.events import (
+    CancelRequested,
+    Due,
+    Event,
+    Finished,
+    Opened,
+    Refused,
+)
+from headway_coordinator.engine.model import RunState
+from headway_coordinator.engine.states import StepStatus
+
+log = structlog.get_logger("headway.advance")
+
+BATCH_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a batch is made of. With `only`, nothing but that run is touched."""
+
+    incoming: Sequence[Incoming]
+    entries: Sequence[InboxEntry]
+    conditions: frozenset[tuple[str, str]]
+    groups: frozenset[str] = frozenset()
+    only: str | None = None
+    refused: str = ""  # why none of the entries is heeded, if they are not
+
+    def of(self, run: str) -> Given:
+        return Given(
+            [i for i in self.incoming if i.run == run],
+            [e for e in self.entries if e.run == run],
+            frozenset(c for c in self.conditions if c[0] == run),
+            only=run,
+        )
+
+    def runs(self) -> list[str]:
+        named = [i.run for i in self.incoming] + [e.run for e in self.entries]
+        return list(dict.fromkeys([*named, *(run for run, _ in sorted(self.conditions))]))
+
+
+class Filler:
+    """Fills batches; the thread that advances calls it."""
+
+    def __init__(
+        self,
+        *,
+        memory: Memory,
+        storage: Storage,
+        resolver: Resolver,
+        plans: Plans,
+        capacity: CapacityView,
+    ) -> None:
+        self._memory = memory
+        self._storage = storage
+        self._resolver = resolver
+        self._plans = plans
+        self._capacity = capacity
+
+    def fill(self, batch: Batch, given: Given) -> None:
+        """Take everything that is given, what is due and what follows, and admit steps."""
+        for event in given.incoming:
+            if isinstance(event.event, Poison):
+                batch.set_aside(event.run, DefectError("poisoned_run", event.event.problem))
+            else:
+                batch.take(event)
+        for entry in given.entries:
+            if given.refused:
+                batch.inbox.append((entry.id, f"refused: {given.refused[:200]}"))
+            else:
+                self._take_entry(batch, entry)
+        for run, step in self._due(batch.now, given.only):
+            batch.take(Incoming(run, Due(step or None)))
+        self._take_turns(batch, given)
+        self._resolve(batch, given.conditions)
+        # A run may end because the condition of its last step was false: that is somebody's turn.
+        self._take_turns(batch, given)
+        self._resolve(batch)
+        self._admit(batch, given)
+
+    def _take_entry(self, batch: Batch, entry: InboxEntry) -> None:
+        if entry.run in self._memory.quarantined and entry.kind != "completion":
+            batch.inbox.append((entry.id, "quarantined"))
+        elif entry.kind == "run":
+            try:
+                self._create(batch, entry)
+            except (HeadwayError, KeyError, ValueError) as error:
+                log.error("run_refused", run=entry.run, error=str(error))
+                batch.inbox.append((entry.id, f"refused: {error}"))
+        elif (event := incoming_of(entry)) is not None:
+            batch.take(event)
+        else:
+            batch.inbox.append((entry.id, "refused: malformed"))
+
+    def _create(self, batch: Batch, entry: InboxEntry) -> None:
+        plan = self._plans.get(str(entry.body["digest"]))
+        run = requested_run(entry)
+        if plan.limit is None:
+            batch.create(plan, run, inbox=entry.id, actor=entry.actor)
+            return
+        try:
+            key, refusal = self._resolver.group_key(plan, run), None
+        except ExpressionError as error:
+            key, refusal = "", f"concurrency.key: {error}"
+        group = f"{run.team}/{run.pipeline}/{key}"
+        batch.create(plan, replace(run, group=group), inbox=entry.id, actor=entry.actor)
+        if refusal is not None:
+            batch.take(Incoming(run.id, Refused(refusal)))
+
+    def _take_turns(self, batch: Batch, given: Given) -> None:
+        """Start, skip and replace runs of the groups that the batch touches."""
+        touched = {t.state.run.group for t in batch.touched.values() if t.new or t.run_moved}
+        names = sorted(group for group in touched | set(given.groups) if group is not None)
+        if given.only is not None:
+            # One run is advanced alone: the others of its group are looked at afterwards.
+            self._memory.doubtful_groups.update(names)
+            return
+        for name in names:
+            self._take_turn(batch, name)
+
+    def _take_turn(self, batch: Batch, name: str) -> None:
+        known = self._memory.groups.get(name)
+        group = Group() if known is None else known.copy()
+        for touched in [t for t in batch.touched.values() if t.state.run.group == name]:
+            stand(group, touched.state)
+        while moves := list(_moves(group)):
+            for run, event in moves:
+                batch.take(Incoming(run, event))
+                moved = batch.touch(run)
+                if moved is None:  # set aside: it takes no turn any more
+                    group.remove(run)
+                else:
+                    stand(group, moved.state)
+
+    def _due(self, now: datetime, only: str | None) -> Iterable[tuple[str, str]]:
+        if only is None:
+            return self._memory.due(now, BATCH_LIMIT)
+        state = self._memory.runs.get(only)
+        if state is None:
+            return []
+        return [(only, key) for key in ("", *state.steps) if _is_due(state, key, now)]
+
+    def _resolve(self, batch: Batch, conditions: Iterable[tuple[str, str]] = ()) -> None:
+        """Evaluate conditions and waits until no decision asks for another."""
+        todo = sorted(conditions)
+        while todo := [*todo, *batch.conditions(), *_outside(batch)]:
+            for run, key in dict.fromkeys(todo):  # two events may ask for the same condition
+                touched = batch.touch(run)
+                if touched is None:
+                    continue
+                planned = touched.state.plan.by_key[key]
+                status = touched.state.steps[key].status
+                if status is StepStatus.PENDING:
+                    batch.take(Incoming(run, self._resolver.condition(touched.state, planned)))
+                elif status is StepStatus.READY and is_outside(planned):
+                    wake = self._resolver.wake(touched.state, planned, batch.now)
+                    batch.take(Incoming(run, wake))
+            todo = []
+
+    def _admit(self, batch: Batch, given: Given) -> None:
+        """Make attempts of waiting steps, as far as the queues have room."""
+        backlog = self._line(batch, given.only)
+        if not len(backlog):
+            return
+        ended = [i.worker for i in given.incoming if isinstance(i.event, Finished)]
+        windows = self._capacity.windows(self._storage, ended)
+        for queue in list(backlog.queues()):
+            window = windows.get(queue)
+            if window is None:
+                continue
+            for waiting in backlog.take(queue, window.room, lambda w: _waits(batch, w)):
+                touched = batch.touch(waiting.run)
+                if touched is not None:
+                    planned = touched.state.plan.by_key[waiting.step]
+                    work = self._resolver.admission(touched.state, planned, queue)
+                    batch.take(Incoming(waiting.run, work))
+        self._resolve(batch)
+
+    def _line(self, batch: Batch, only: str | None) -> Backlog:
+        """Return the line of waiting steps, the batch's own included; of `only` alone."""
+        # Also when a run is advanced alone: there may be no room for its steps now, and nobody
+        # would put them into the line later. If this is not written, they are found stale there.
+        for touched in batch.touched.values():
+            for step in touched.moved_to(StepStatus.READY):
+                line_up(self._memory.backlog, touched.state, step)
+        if only is None:
+            return self._memory.backlog
+        alone = Backlog()
+        touched_run = batch.touch(only)
+        if touched_run is not None:
+            for step in touched_run.state.steps.values():
+                if step.status is StepStatus.READY:
+                    line_up(alone, touched_run.state, step)
+        return alone
+
+
+def _moves(group: Group) -> Iterable[tuple[str, Event]]:
+    found = group.turns()
+    for run in found.start:
+        yield run, Opened()
+    for run, because in found.skip.items():
+        reason = f"overlap: skip, while run {because} is under way"
+        yield run, CancelRequested("coordinator", reason)
+    for run, because in found.replace.items():
+        yield run, CancelRequested("coordinator", f"overlap: replaced by run {because}")
+
+
+def _outside(batch: Batch) -> list[tuple[str, str]]:
+    """Return ready steps of the batch that wait without a worker."""
+    return [
+        (run, step.key)
+        for run, touched in batch.touched.items()
+        for step in touched.moved_to(StepStatus.READY)
+        if is_outside(touched.state.plan.by_key[step.key])
+    ]
+
+
+def _waits(batch: Batch, waiting: Waiting) -> bool:
+    touched = batch.touch(waiting.run)
+    if touched is None:
+        return False
+    step = touched.state.steps[waiting.step]
+    return step.status is StepStatus.READY and step.ready_at == waiting.ready_at
+
+
+def _is_due(state: RunState, key: str, now: datetime) -> bool:
+    due_at = state.steps[key].due_at if key else state.run.deadline_at
+    return due_at is not None and due_at <= now
