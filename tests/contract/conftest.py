@@ -13,6 +13,8 @@ from headway_coordinator.application.ports import Storage
 from headway_coordinator.storage.migrating import upgrade
 from headway_coordinator.storage.opening import open_storage
 from headway_coordinator.storage.schema import metadata
+from tests.contract.deciders import Deciders, schedule_trigger
+from tests.contract.lanes import Lane
 from tests.contract.world import World
 from tests.servers import postgres
 
@@ -80,3 +82,15 @@ def world(url: str, opened: Callable[[str], Storage]) -> World:
 @pytest.fixture
 def postgres_world(postgres_url: str, opened: Callable[[str], Storage]) -> World:
     return World(opened(postgres_url))
+
+
+@pytest.fixture
+def deciders(world: World) -> Deciders:
+    return Deciders(world)
+
+
+@pytest.fixture
+def lane(world: World) -> Lane:
+    lane = Lane(world)
+    lane.deciders.define(schedule_trigger(every=86400))
+    return lane

@@ -1,0 +1,136 @@
+"""Backfills that are paused, cancelled and retried, and whose leaders change: no run is doubled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from headway_coordinator.application.ports import (
+    LeaseLost,
+    Storage,
+)
+from headway_coordinator.engine.states import RunStatus
+from tests.contract.lanes import Lane
+from tests.contract.world import TEAM, World
+
+
+def test_a_pause_starts_no_more_and_goes_on_later(lane: Lane) -> None:
+    id = lane.start(3)
+    lane.fire()
+    assert lane.backfills.steer(id, before="running", after="paused", actor="ann")
+    assert not lane.backfills.steer(id, before="running", after="paused", actor="ann")
+    lane.end(*lane.take_in())
+    assert lane.fire() == 0
+    assert lane.backfills.steer(id, before="paused", after="running", actor="bob")
+    assert lane.fire() == 1
+    rows, _ = lane.storage.queries.audit(run=None, teams=[TEAM], limit=3, cursor=None)
+    assert [row["transitions"][0]["to"] for row in rows] == ["running", "paused", "running"]
+    assert [row["actor"] for row in rows] == ["bob", "ann", "ann"]
+
+
+def test_what_was_decided_before_a_pause_does_not_hold_after_it(lane: Lane) -> None:
+    id = lane.start(3)
+    stale = lane.backfiller._step(lane.one(id), [])
+    lane.backfills.steer(id, before="running", after="paused", actor="ann")
+    assert not lane.backfiller._take(lane.world.lease, lane.one(id), stale)
+    assert lane.asked() == []
+    assert lane.states(id) == ["waiting"] * 3
+
+
+def test_a_cancel_asks_the_open_runs_to_stop(lane: Lane) -> None:
+    id = lane.start(5, max_in_flight=3)
+    lane.fire()
+    first, second, third = lane.take_in()
+    lane.end(first)
+    assert lane.backfills.cancel(id, actor="bob", reason="wrong", keep_running=False) == 2
+    asked = [(e.kind, e.run, e.body["reason"]) for e in lane.storage.inbox.pending()]
+    assert sorted(asked) == sorted([("cancel", second, "wrong"), ("cancel", third, "wrong")])
+    assert lane.backfills.cancel(id, actor="bob", reason=None, keep_running=False) is None
+    assert lane.fire() == 0
+    cancelled = lane.one(id)
+    assert (cancelled.state, cancelled.reason) == ("cancelled", "wrong")
+    assert lane.backfills.retry(id, actor="ann") is None
+
+
+def test_a_cancel_that_keeps_what_runs(lane: Lane) -> None:
+    id = lane.start(5)
+    lane.fire()
+    lane.take_in()
+    assert lane.backfills.cancel(id, actor="bob", reason=None, keep_running=True) == 0
+    assert lane.storage.inbox.pending() == []
+
+
+def test_a_run_that_is_not_made_yet_is_cancelled_behind_the_wish_for_it(lane: Lane) -> None:
+    id = lane.start(1)
+    lane.fire()
+    assert lane.backfills.cancel(id, actor="bob", reason=None, keep_running=False) == 1
+    wish, cancel = lane.storage.inbox.pending()
+    assert (wish.kind, cancel.kind, wish.run) == ("run", "cancel", cancel.run)
+
+
+def test_a_retry_makes_new_runs_of_what_did_not_succeed(lane: Lane) -> None:
+    id = lane.start(4, max_in_flight=4)
+    lane.fire()
+    runs = lane.take_in()
+    lane.end(runs[0])
+    lane.end(runs[1], state=RunStatus.FAILED)
+    lane.end(runs[2], runs[3], state=RunStatus.CANCELLED)
+    lane.fire()
+    assert lane.one(id).state == "done"
+    assert lane.backfills.retry(id, actor="ann") == 3
+    assert lane.backfills.retry(id, actor="ann") == 0
+    assert lane.states(id) == ["succeeded", "waiting", "waiting", "waiting"]
+    assert (lane.one(id).state, lane.one(id).ended_at) == ("running", None)
+    assert lane.run_all() == 3
+    assert lane.states(id) == ["succeeded"] * 4
+    assert lane.one(id).state == "done"
+
+
+def test_a_retry_of_a_running_one_leaves_what_goes_on(lane: Lane) -> None:
+    id = lane.start(3)
+    lane.fire()
+    failed, _ = lane.take_in()
+    lane.end(failed, state=RunStatus.FAILED)
+    stale = lane.backfiller._step(lane.one(id), lane.backfills.open_dates([id]))
+    assert lane.backfills.retry(id, actor="ann") == 1
+    # What a leader had read before is refused: that run is this date's no more.
+    assert not lane.backfiller._take(lane.world.lease, lane.one(id), stale)
+    assert lane.fire() == 1
+    assert lane.states(id) == ["queued", "running", "waiting"]
+
+
+# --- leaders -------------------------------------------------------------------------------------
+
+
+def test_a_new_leader_goes_on_where_the_old_one_was(
+    lane: Lane, url: str, opened: Callable[[str], Storage]
+) -> None:
+    id = lane.start(6)
+    lane.fire()
+    stale = lane.backfiller._step(lane.one(id), [])  # would start day 3 and 4
+    old = lane.world.lease
+    lane.storage.leases.release(old)
+    second = World(opened(url))
+    follower = Lane(second)
+    lane.world.lease = second.lease
+    with pytest.raises(LeaseLost):
+        lane.backfiller._take(old, lane.one(id), stale)
+    assert follower.fire() == 0
+    follower.end(*follower.take_in())
+    assert follower.run_all() == 4
+    assert follower.states(id) == ["succeeded"] * 6
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        counted = text("SELECT count(*), count(DISTINCT logical_date) FROM run")
+        assert tuple(connection.execute(counted).one()) == (6, 6)
+    engine.dispose()
+
+
+def test_the_same_dates_are_not_taken_twice(lane: Lane) -> None:
+    id = lane.start(3)
+    stale = lane.backfiller._step(lane.one(id), [])
+    assert lane.fire() == 2
+    assert not lane.backfiller._take(lane.world.lease, lane.one(id), stale)
+    assert len(lane.asked()) == 2

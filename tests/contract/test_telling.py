@@ -1,0 +1,119 @@
+"""What runs tell: their ends and the assets they made, and which triggers hear it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from headway_coordinator.application import telling
+from headway_coordinator.application.batch import Batch, Touched
+from headway_coordinator.application.trigger_ports import (
+    NewEvent,
+)
+from headway_coordinator.engine.model import Step, StepMoved
+from headway_coordinator.engine.states import RunStatus, StepStatus
+from tests.contract.deciders import NOW, Deciders, trigger
+from tests.contract.world import TEAM, settle
+from tests.contract.world import state as world_state
+
+
+def upstream_trigger(kind: str, **body: Any) -> dict[str, Any]:
+    keys: dict[str, Any] = {kind: body}
+    return trigger(kind, **keys)
+
+
+def told(deciders: Deciders, *visible_to: str, id: str = "r1") -> list[NewEvent]:
+    """Tell that a run of the team's pipeline `daily` has ended, and what it made."""
+    state = world_state(id, status=RunStatus.SUCCEEDED, finished_at=NOW)
+    made = replace(state.plan.steps[0], produces=("s3://raw/sales",))
+    plan = replace(
+        state.plan,
+        steps=(made, *state.plan.steps[1:]),
+        by_key={**state.plan.by_key, made.key: made},
+        produces=True,
+        visible_to=visible_to,
+    )
+    state.plan = plan
+    touched = Touched(state, run_before=state.run)
+    done = Step(made.key, StepStatus.SUCCEEDED, attempts=1, outputs={"rows": 3}, finished_at=NOW)
+    touched.moves[made.key] = StepMoved(state.steps[made.key], done)
+    batch = Batch(NOW, lambda run: None)
+    batch.touched[id] = touched
+    return telling.told(batch, deciders.clock)
+
+
+def tell(deciders: Deciders, events: list[NewEvent]) -> int:
+    with deciders.storage.advancing(deciders.world.lease) as transaction:
+        transaction.tell(events)
+        settle(transaction)
+        return transaction.heard
+
+
+def test_the_end_of_a_run_is_kept_if_somebody_listens(deciders: Deciders) -> None:
+    ended = [e for e in told(deciders) if e.origin == "pipeline"]
+    assert tell(deciders, ended) == 0
+    deciders.define(
+        upstream_trigger("pipeline", name="daily", on=["succeeded", "failed"]), pipeline="next"
+    )
+    assert tell(deciders, ended) == 1
+    assert tell(deciders, ended) == 0  # the same end again
+    deciders.decide()
+    [run] = deciders.runs()
+    assert run.body["pipeline"] == "next"
+    assert run.body["origin"]["depth"] == 1
+
+
+def test_a_trigger_hears_the_ends_that_it_names(deciders: Deciders) -> None:
+    deciders.define(upstream_trigger("pipeline", name="daily", on=["failed"]), pipeline="next")
+    [ended] = [e for e in told(deciders) if e.origin == "pipeline"]
+    tell(deciders, [ended])
+    deciders.decide()
+    assert deciders.outcomes(ended.id) == [
+        ("pipeline", "filtered", "listens to runs that failed; this one succeeded")
+    ]
+
+
+def test_an_asset_is_kept_and_starts_who_waits_for_it(deciders: Deciders) -> None:
+    deciders.define(upstream_trigger("asset", any=["s3://raw/sales", "s3://x"]), pipeline="next")
+    updated = [e for e in told(deciders) if e.origin == "asset"]
+    assert tell(deciders, updated) == 1
+    deciders.decide()
+    assert [run.body["pipeline"] for run in deciders.runs()] == ["next"]
+
+
+def test_all_of_several_assets_start_one_run(deciders: Deciders) -> None:
+    both = ["s3://raw/sales", "s3://raw/costs"]
+    deciders.define(upstream_trigger("asset", all=both), pipeline="next")
+    [sales] = [e for e in told(deciders) if e.origin == "asset"]
+    again = replace(sales, id="again", dedupe="again")
+    costs = replace(sales, id="costs", dedupe="costs", subject=both[1])
+    tell(deciders, [sales, again])
+    deciders.decide()
+    assert deciders.decider.fire(deciders.world.lease)[0].runs == 0
+    tell(deciders, [costs])
+    deciders.decide()
+    assert deciders.decider.fire(deciders.world.lease)[0].runs == 1
+    [run] = deciders.runs()
+    assert run.body["origin"]["events"] == 3
+    assert deciders.storage.events.gathered() == []
+
+
+@pytest.mark.parametrize(("visible_to", "started"), [((), 0), (("risk",), 1), (("*",), 1)])
+def test_another_team_hears_what_the_producer_lets_it(
+    deciders: Deciders, visible_to: tuple[str, ...], started: int
+) -> None:
+    name = f"{TEAM}/daily"
+    deciders.define(upstream_trigger("asset", any=["s3://raw/sales"]), pipeline="a", team="risk")
+    deciders.define(
+        upstream_trigger("pipeline", name=name, on=["succeeded"]), pipeline="b", team="risk"
+    )
+    events = told(deciders, *visible_to)
+    tell(deciders, events)
+    deciders.decide()
+    assert len(deciders.runs()) == 2 * started
+    for event in events:
+        [(_, outcome, reason)] = deciders.outcomes(event.id)
+        assert outcome == ("matched" if started else "refused")
+        assert started or "visible_to" in str(reason)
