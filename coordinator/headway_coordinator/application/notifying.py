@@ -124,7 +124,7 @@ def asked_wait(header: str | None, now: datetime) -> timedelta | None:
         return min(timedelta(seconds=int(text[:9])), _LONGEST_ASKED)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
     return min(max(at - now, timedelta()), _LONGEST_ASKED)

@@ -136,6 +136,8 @@ def test_the_waits_lead_from_five_seconds_to_an_hour() -> None:
         ("-5", None),
         ("", None),
         ("²", None),
+        ("Sun, 01 Mar 99999999999 06:00:00 GMT", None),
+        ("Sun, 01 Mar 2026 06:00:00 +99999999999999999999", None),
     ],
 )
 def test_what_a_receiver_asks_for(header: str | None, seconds: int | None) -> None:
