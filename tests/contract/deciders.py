@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 from headway.clock import ManualClock, rfc3339
@@ -44,6 +45,12 @@ def schedule_trigger(**keys: Any) -> dict[str, Any]:
         "missed": "latest",
     }  # fmt: skip
     return trigger("schedule", schedule={**schedule, **keys})
+
+
+def wild(length: int) -> str:
+    """Return a text that takes four bytes a character, and that no database can compress."""
+    chosen = Random(1)
+    return "".join(chr(chosen.randrange(0x20000, 0x2A000)) for _ in range(length))
 
 
 class InProcess:

@@ -10,15 +10,19 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from headway_coordinator.access.cipher import Cipher
+from headway_coordinator.access.roles import Identity
 from headway_coordinator.application.ports import LeaseLost, PreconditionFailed
-from headway_coordinator.application.receiving import kept_form
+from headway_coordinator.application.receiving import Receiver, kept_form
+from headway_coordinator.application.secrets import Secrets
 from headway_coordinator.application.trigger_ports import (
     Decision,
     EventFilter,
     NewEvent,
     WantedRun,
 )
-from tests.contract.deciders import NOW, Deciders, event_trigger, trigger
+from headway_coordinator.triggers.event import MAX_ID, MAX_TEXT
+from tests.contract.deciders import NOW, Deciders, event_trigger, trigger, wild
 from tests.contract.world import TEAM
 
 
@@ -260,3 +264,43 @@ def test_old_events_are_forgotten_but_for_those_that_wait(deciders: Deciders) ->
     assert events.forget(timedelta(hours=-1), 10) == 1
     assert [events.get(id) is None for id in (waits, done, fresh)] == [False, True, False]
     assert events.decisions(done) == []
+
+
+# --- keys ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("id", "source"), [(MAX_ID, MAX_TEXT), (400, 400)])
+def test_an_event_with_long_names_is_kept_once(deciders: Deciders, id: int, source: int) -> None:
+    deciders.define(event_trigger())
+    identity = Identity("t1", "ann", None, "operator", "f")
+    receiver = Receiver(
+        deciders.storage, Secrets(deciders.storage, Cipher(b"k")), deciders.clock, {}
+    )
+    deciders.storage.access.add_team(TEAM, "ann")
+    event = deciders.event(id=wild(id), source=wild(source)[::-1])
+    [first] = receiver.events(identity, TEAM, [event])
+    [again] = receiver.events(identity, TEAM, [event])
+    assert (first.created, again.created, again.id) == (True, False, first.id)
+
+
+def test_a_trigger_may_listen_to_the_longest_type(deciders: Deciders) -> None:
+    type = wild(MAX_TEXT)
+    deciders.define(event_trigger(type))
+    deciders.send(deciders.event(type))
+    assert deciders.decide().runs == 1
+
+
+def test_a_dedupe_key_of_any_length_holds_up_nobody(deciders: Deciders) -> None:
+    deciders.define(event_trigger(dedupe={"key": "${{ event.data.ref }}", "window": 3600}))
+    long = wild(1000)
+    refs = [long, long, long + "b", "a\x00", "short"]
+    ids = deciders.send(*(deciders.event(data={"ref": ref}) for ref in refs))
+    deciders.decide()
+    deciders.decide()
+    assert [deciders.outcomes(id)[0][1] for id in ids] == [
+        "matched",
+        "duplicate",
+        "matched",
+        "matched",
+        "matched",
+    ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from headway.spec.assets import MAX_LENGTH
 from headway_coordinator.application import telling
 from headway_coordinator.application.batch import Batch, Touched
 from headway_coordinator.application.trigger_ports import (
@@ -14,7 +15,7 @@ from headway_coordinator.application.trigger_ports import (
 )
 from headway_coordinator.engine.model import Step, StepMoved
 from headway_coordinator.engine.states import RunStatus, StepStatus
-from tests.contract.deciders import NOW, Deciders, trigger
+from tests.contract.deciders import NOW, Deciders, trigger, wild
 from tests.contract.world import TEAM, settle
 from tests.contract.world import state as world_state
 
@@ -24,10 +25,12 @@ def upstream_trigger(kind: str, **body: Any) -> dict[str, Any]:
     return trigger(kind, **keys)
 
 
-def told(deciders: Deciders, *visible_to: str, id: str = "r1") -> list[NewEvent]:
+def told(
+    deciders: Deciders, *visible_to: str, id: str = "r1", uri: str = "s3://raw/sales"
+) -> list[NewEvent]:
     """Tell that a run of the team's pipeline `daily` has ended, and what it made."""
     state = world_state(id, status=RunStatus.SUCCEEDED, finished_at=NOW)
-    made = replace(state.plan.steps[0], produces=("s3://raw/sales",))
+    made = replace(state.plan.steps[0], produces=(uri,))
     plan = replace(
         state.plan,
         steps=(made, *state.plan.steps[1:]),
@@ -81,6 +84,16 @@ def test_an_asset_is_kept_and_starts_who_waits_for_it(deciders: Deciders) -> Non
     assert tell(deciders, updated) == 1
     deciders.decide()
     assert [run.body["pipeline"] for run in deciders.runs()] == ["next"]
+
+
+def test_an_asset_with_the_longest_address_holds_up_no_run(deciders: Deciders) -> None:
+    uri = f"s3://{wild(MAX_LENGTH - 5)}"
+    deciders.define(upstream_trigger("asset", any=[uri]), pipeline="next")
+    updated = [e for e in told(deciders, uri=uri) if e.origin == "asset"]
+    assert tell(deciders, updated) == 1
+    assert tell(deciders, updated) == 0
+    deciders.decide()
+    assert len(deciders.runs()) == 1
 
 
 def test_all_of_several_assets_start_one_run(deciders: Deciders) -> None:

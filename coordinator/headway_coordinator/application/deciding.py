@@ -34,6 +34,7 @@ from headway_coordinator.application.trigger_ports import (
     WantedRun,
 )
 from headway_coordinator.triggers import gathering, matching
+from headway_coordinator.triggers.keys import short
 
 log = structlog.get_logger("headway.triggers")
 
@@ -236,8 +237,7 @@ class Decider:
 
     def _key(self, template: str, seen: Mapping[str, Any], run: Mapping[str, Any]) -> str:
         value = self._conditions.resolved(template, seen, run)
-        text = value if isinstance(value, str) else repr(value)
-        return text[:1000]
+        return short(value if isinstance(value, str) else repr(value))
 
     def _run_seen(self, row: TriggerRow, event: StoredEvent) -> dict[str, Any]:
         interval = event.event.get("data") if event.origin == "schedule" else None

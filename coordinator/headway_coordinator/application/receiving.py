@@ -5,7 +5,6 @@ Any coordinator may take one in; the leader decides. Whoever calls must nudge it
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,8 +22,7 @@ from headway_coordinator.application.secrets import Secrets
 from headway_coordinator.application.trigger_ports import NewEvent, Origin, StoredEvent, TriggerRow
 from headway_coordinator.triggers.event import Event
 from headway_coordinator.triggers.hooks import HookRequest, Refused, Source, Verified
-
-_LONGEST_KEY = 400
+from headway_coordinator.triggers.keys import short
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,17 +272,10 @@ def kept_form(event: Event, received: datetime) -> dict[str, Any]:
 def _hook_key(kind: Source, verified: Verified, event: Event, number: int) -> str:
     """Return what tells the event from others of its hook."""
     if kind.has_lasting_ids:
-        return _short(event.id)
-    return f"{_short(verified.delivery)}:{number}"
+        return short(event.id)
+    return f"{short(verified.delivery)}:{number}"
 
 
 def _ce_key(team: str, event: Event) -> str:
     # The specification: source and id together tell one event from another.
-    return f"ce:{team}:{_short(event.source)}:{_short(event.id)}"
-
-
-def _short(text: str) -> str:
-    """Return a text that fits into a key; a long one by what only it has."""
-    if len(text) <= _LONGEST_KEY:
-        return text
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"ce:{team}:{short(event.source)}:{short(event.id)}"

@@ -13,6 +13,7 @@ from headway_coordinator.application.batch import Batch, Touched
 from headway_coordinator.application.trigger_ports import NewEvent
 from headway_coordinator.engine.model import Run, RunState, Step
 from headway_coordinator.engine.states import RUN_TERMINAL, StepStatus
+from headway_coordinator.triggers.keys import short
 
 
 def told(batch: Batch, clock: Clock) -> list[NewEvent]:
@@ -47,7 +48,7 @@ def _asset(state: RunState, step: Step, uri: str, now: datetime, clock: Clock) -
         team=run.team,
         origin="asset",
         subject=uri,
-        dedupe=f"asset:{run.id}:{step.key}:{step.attempts}:{uri}",
+        dedupe=f"asset:{run.id}:{step.key}:{step.attempts}:{short(uri)}",
         actor=f"run:{run.id}",
         event={
             "id": f"{run.id}/{step.key}/{step.attempts}",

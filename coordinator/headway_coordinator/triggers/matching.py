@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from headway_coordinator.triggers.keys import short
+
 
 def subject_of(team: str, pipeline: str, trigger: Mapping[str, Any]) -> str:
     """Return what events for the trigger are looked up by."""
@@ -18,7 +20,7 @@ def subject_of(team: str, pipeline: str, trigger: Mapping[str, Any]) -> str:
         case "pipeline":
             return upstream_of(team, body["name"])
         case "event":
-            return str(body["type"])
+            return short(str(body["type"]))
         case _:
             return ""
 
