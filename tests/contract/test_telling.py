@@ -11,6 +11,7 @@ from headway.spec.assets import MAX_LENGTH
 from headway_coordinator.application import telling
 from headway_coordinator.application.batch import Batch, Touched
 from headway_coordinator.application.trigger_ports import (
+    EventFilter,
     NewEvent,
 )
 from headway_coordinator.engine.model import Step, StepMoved
@@ -130,3 +131,21 @@ def test_another_team_hears_what_the_producer_lets_it(
         [(_, outcome, reason)] = deciders.outcomes(event.id)
         assert outcome == ("matched" if started else "refused")
         assert started or "visible_to" in str(reason)
+
+
+def test_a_team_sees_its_own_decisions_on_what_others_hear_too(deciders: Deciders) -> None:
+    deciders.define(upstream_trigger("asset", any=["s3://raw/sales"]), pipeline="mine")
+    deciders.define(
+        upstream_trigger("asset", any=["s3://raw/sales"]), pipeline="theirs", team="risk"
+    )
+    tell(deciders, [e for e in told(deciders, "risk") if e.origin == "asset"])
+    deciders.decide()
+    events = deciders.storage.events
+
+    def heard_by(wanted: EventFilter) -> list[list[str]]:
+        return [[d["pipeline"] for d in row["decisions"]] for row in events.listing(wanted)[0]]
+
+    assert heard_by(EventFilter([TEAM], 9, deciders=[TEAM])) == [["mine"]]
+    assert heard_by(EventFilter([TEAM], 9)) == [["mine", "theirs"]]
+    assert heard_by(EventFilter([TEAM], 9, pipeline="theirs", deciders=[TEAM])) == []
+    assert heard_by(EventFilter([TEAM], 9, pipeline="theirs")) == [["mine", "theirs"]]

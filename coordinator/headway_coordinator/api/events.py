@@ -77,7 +77,9 @@ def events(
     """List events, newest first, with the decision of each trigger."""
 
     def read(teams: list[str] | None) -> Page:
-        wanted = EventFilter(teams, limit, cursor, source, type, outcome, pipeline)
+        # What other teams' triggers made of an event is theirs to see.
+        deciders = identity.teams
+        wanted = EventFilter(teams, limit, cursor, source, type, outcome, pipeline, deciders)
         return parts.storage.events.listing(wanted)
 
     return answer_of_teams("events", identity, team, read)

@@ -135,7 +135,8 @@ class WantedRun:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events a list shows. `teams` None: all."""
+    """Which events a list shows. `teams` None: all. `deciders`: the teams of whose triggers the
+    decisions are shown and looked at; None: of all."""
 
     teams: Sequence[str] | None
     limit: int
@@ -144,6 +145,7 @@ class EventFilter:
     type: str | None = None
     outcome: str | None = None
     pipeline: str | None = None
+    deciders: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +220,8 @@ class Deciding(Protocol):
     def now(self) -> datetime: ...
 
     def tick(self, moves: Sequence[Moved]) -> None:
-        """Move schedules whose stored times are those of `before`, else PreconditionFailed."""
+        """Move schedules that are those of `before`, at its times and not paused, else
+        PreconditionFailed."""
 
     def add_events(self, events: Sequence[NewEvent]) -> None:
         """Keep the events that are not there yet."""

@@ -187,7 +187,8 @@ class StoredEvents:
         if wanted.type is not None:
             rows = rows.where(upstream.c.type == clean_text(wanted.type))
         if wanted.outcome is not None or wanted.pipeline is not None:
-            made = select(decision.c.event).where(decision.c.event == upstream.c.id)
+            made = _of_deciders(select(decision.c.event), wanted.deciders)
+            made = made.where(decision.c.event == upstream.c.id)
             if wanted.outcome is not None:
                 made = made.where(decision.c.outcome == wanted.outcome)
             if wanted.pipeline is not None:
@@ -202,7 +203,8 @@ class StoredEvents:
             )
             ids = [row["id"] for row in page]
             made_of: dict[str, list[dict[str, Any]]] = {id: [] for id in ids}
-            for row in connection.execute(_decided().where(decision.c.event.in_(ids))):
+            decided = _of_deciders(_decided(), wanted.deciders)
+            for row in connection.execute(decided.where(decision.c.event.in_(ids))):
                 made_of[row.event].append(_shown(row))
         for shown in page:
             shown["decisions"] = made_of[shown["id"]]
@@ -222,6 +224,10 @@ def _decided() -> Any:
     columns = ("event", "team", "pipeline", "trigger", "outcome", "reason", "run", "at")
     made = select(*(decision.c[name] for name in columns))
     return made.order_by(decision.c.team, decision.c.pipeline, decision.c.trigger)
+
+
+def _of_deciders(rows: Any, teams: Sequence[str] | None) -> Any:
+    return rows if teams is None else rows.where(decision.c.team.in_(teams))
 
 
 def _shown(row: Any) -> dict[str, Any]:
