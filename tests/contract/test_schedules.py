@@ -44,6 +44,32 @@ def test_two_leaders_that_see_the_same_tick_make_one_run(deciders: Deciders, url
     assert len(deciders.runs()) == 1
 
 
+def test_a_tick_that_was_found_before_a_pause_starts_nothing_after_it(
+    deciders: Deciders, url: str
+) -> None:
+    deciders.define(schedule_trigger(every=3600))
+    deciders.scheduler.tick(deciders.world.lease)
+    _let_pass(url, deciders, timedelta(hours=1))
+    rows = deciders.storage.triggers.due(10)
+    deciders.storage.triggers.pause(TEAM, "daily", "schedule", actor="ann")
+    deciders.scheduler._see_to(deciders.world.lease, rows)
+    assert deciders.storage.events.undecided(10) == []
+    # It is a missed one when the schedule goes on, as any other of the time in between.
+    deciders.storage.triggers.resume(TEAM, "daily", "schedule", actor="ann")
+    assert [row.last_at for row in deciders.storage.triggers.due(10)] == [rows[0].last_at]
+
+
+def test_what_was_found_of_an_earlier_schedule_moves_no_later_one(deciders: Deciders) -> None:
+    deciders.define(schedule_trigger(every=86400 * 365))
+    rows = deciders.storage.triggers.due(10)
+    deciders.define(schedule_trigger(every=60))  # neither was looked at yet: the times are the same
+    deciders.scheduler._see_to(deciders.world.lease, rows)
+    deciders.scheduler.tick(deciders.world.lease)
+    seen = deciders.storage.triggers.glance()
+    assert seen.next_tick is not None
+    assert seen.next_tick - seen.now <= timedelta(minutes=1)
+
+
 @pytest.mark.parametrize(("missed", "runs"), [("all", 5), ("latest", 1), ("none", 0)])
 def test_missed_ticks(deciders: Deciders, url: str, missed: str, runs: int) -> None:
     deciders.define(schedule_trigger(every=86400, missed=missed))

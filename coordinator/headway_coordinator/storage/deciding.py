@@ -82,6 +82,7 @@ class DecidingStatements:
             team=Text(),
             pipeline=Text(),
             name=Text(),
+            since=Moment(),
             from_last=Moment(),
             from_next=Moment(),
             last_at=Moment(),
@@ -96,6 +97,8 @@ class DecidingStatements:
                     trigger.c.pipeline == given.pipeline,
                     trigger.c.name == given.name,
                 ),
+                trigger.c.since == given.since,  # else it has another schedule
+                trigger.c.paused_at.is_(None),
                 trigger.c.last_at.is_not_distinct_from(given.from_last),
                 trigger.c.next_at.is_not_distinct_from(given.from_next),
             )
@@ -149,7 +152,14 @@ class OpenDeciding:
     def tick(self, moves: Sequence[Moved]) -> None:
         if moves:
             rows = [
-                (*m.before.key, m.before.last_at, m.before.next_at, m.last_at, m.next_at)
+                (
+                    *m.before.key,
+                    m.before.since,
+                    m.before.last_at,
+                    m.before.next_at,
+                    m.last_at,
+                    m.next_at,
+                )
                 for m in moves
             ]
             result = self._connection.execute(self._made.move, self._made.times.params(rows))
