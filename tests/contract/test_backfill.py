@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from threading import Barrier, Thread
+from typing import Any, cast
 
 import pytest
+from sqlalchemy import Connection
 
 from headway_coordinator.application.backfill_ports import (
     BackfillFilter,
@@ -16,7 +18,9 @@ from headway_coordinator.application.ports import (
 )
 from headway_coordinator.application.requests import requested_run
 from headway_coordinator.engine.states import RunStatus
-from tests.contract.lanes import BODY, FIRST, Lane, dates
+from headway_coordinator.storage.backfill_reads import runs_of_dates
+from headway_coordinator.storage.backfills import StoredBackfills
+from tests.contract.lanes import BODY, DAY, FIRST, Lane, dates
 from tests.contract.world import TEAM
 
 
@@ -176,6 +180,36 @@ def test_two_at_once_that_want_what_is_missing_share_no_date(lane: Lane) -> None
     for thread in threads:
         thread.join()
     assert len(created) == 1
+
+
+@pytest.mark.parametrize("statements", [1, 2])
+def test_a_date_that_goes_on_while_the_runs_are_read_is_not_missed(
+    lane: Lane, statements: int
+) -> None:
+    """A statement sees what was committed before it: the leader may act between any two."""
+    lane.start(1)
+
+    class Between:
+        """A connection between whose statements the leader acts."""
+
+        def __init__(self, connection: Connection) -> None:
+            self._connection = connection
+            self._left = statements
+
+        def execute(self, statement: Any) -> list[Any]:
+            rows = list(self._connection.execute(statement))
+            self._left -= 1
+            if self._left == 0:
+                lane.fire()
+                if statements == 2:
+                    lane.take_in()
+            return rows
+
+    database = cast("StoredBackfills", lane.backfills)._database
+    with database.reading() as connection:
+        between = cast("Connection", Between(connection))
+        runs = runs_of_dates(between, TEAM, "daily", FIRST, FIRST + DAY)
+    assert {run.logical_date for run in runs} == {FIRST}
 
 
 def test_the_same_key_is_the_same_backfill(lane: Lane) -> None:

@@ -54,13 +54,10 @@ def runs_of_dates(
 ) -> list[RunOfDate]:
     """Return the runs of those dates, the oldest first.
 
-    The inbox is read before the runs: what is applied in between is found twice, never missed.
+    A date first waits, then its run is asked for, then it is there. They are read in this order:
+    what goes on in between is found twice, never missed.
     """
     place = clean_text(team), clean_text(pipeline)
-    wishes = select(inbox.c.body).where(
-        INBOX_PENDING, inbox.c.kind == "run", inbox.c.team == place[0], inbox.c.pipeline == place[1]
-    )
-    asked = [_date_of(row.body) for row in connection.execute(wishes)]
     waiting = (
         select(backfill_run.c.logical_date)
         .join(backfill, backfill.c.id == backfill_run.c.backfill)
@@ -72,7 +69,11 @@ def runs_of_dates(
             backfill_run.c.logical_date.between(first, last),
         )
     )
-    asked += [row.logical_date for row in connection.execute(waiting)]
+    asked: list[datetime | None] = [row.logical_date for row in connection.execute(waiting)]
+    wishes = select(inbox.c.body).where(
+        INBOX_PENDING, inbox.c.kind == "run", inbox.c.team == place[0], inbox.c.pipeline == place[1]
+    )
+    asked += [_date_of(row.body) for row in connection.execute(wishes)]
     state = case((and_(run.c.quarantine.is_not(None), RUN_OPEN), _STUCK), else_=run.c.state)
     runs = (
         select(run.c.logical_date, state)
