@@ -45,7 +45,7 @@ def noting(database: Database, given: Rows) -> Any:
     """Return the statement that keeps given notifications, each once.
 
     A recovery is one if the run that ended last before this one failed or timed out, or if this
-    one did before it was retried.
+    one did before it was retried, and a notification told of it.
     """
     names = [*NOTED, "state", "attempts", "created_at", "due_at"]
     now = database.transaction_now
