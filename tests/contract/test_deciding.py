@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier, Thread
@@ -12,7 +13,7 @@ from sqlalchemy import create_engine, text
 
 from headway_coordinator.access.cipher import Cipher
 from headway_coordinator.access.roles import Identity
-from headway_coordinator.application.ports import LeaseLost, PreconditionFailed
+from headway_coordinator.application.ports import LeaseLost, PreconditionFailed, Storage
 from headway_coordinator.application.receiving import Receiver, kept_form
 from headway_coordinator.application.secrets import Secrets
 from headway_coordinator.application.trigger_ports import (
@@ -23,7 +24,7 @@ from headway_coordinator.application.trigger_ports import (
 )
 from headway_coordinator.triggers.event import MAX_ID, MAX_TEXT
 from tests.contract.deciders import NOW, Deciders, event_trigger, trigger, wild
-from tests.contract.world import TEAM
+from tests.contract.world import TEAM, World
 
 
 def test_an_event_starts_one_run_a_matching_trigger(deciders: Deciders) -> None:
@@ -304,3 +305,14 @@ def test_a_dedupe_key_of_any_length_holds_up_nobody(deciders: Deciders) -> None:
         "matched",
         "matched",
     ]
+
+
+@pytest.mark.postgres
+def test_what_no_index_takes_is_refused_and_not_waited_for(
+    postgres_url: str, opened: Callable[[str], Storage]
+) -> None:
+    deciders = Deciders(World(opened(postgres_url)))
+    form = kept_form(deciders.event(), NOW)
+    huge = NewEvent("h1", TEAM, "cloudevent", "t", wild(1000), "ann", form)
+    with pytest.raises(PreconditionFailed):
+        deciders.storage.events.add([huge])
