@@ -1,7 +1,8 @@
 """The loop that sends notifications, while this coordinator leads.
 
 It has threads of its own, made when there is something to send: a receiver that does not answer
-delays neither runs nor, but for its share of the threads, other receivers.
+delays no run. What comes after it it does delay, until its request is given up: those that are due
+are sent a few at a time, and the next ones are read when all of these have been tried.
 """
 
 from __future__ import annotations
