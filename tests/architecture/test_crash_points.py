@@ -39,7 +39,8 @@ READS = {
     },
     "definitions": {"current", "get", "listing", "version", "versions"},
     "events": {
-        *("decisions", "earlier", "gathered", "get", "listing", "many", "undecided", "waiting"),
+        *("decisions", "earlier", "gathered", "get", "listing", "many"),
+        *("subjects_waiting", "undecided", "waiting"),
     },
     "inbox": {"pending"},
     "leases": {"current"},

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from headway.spec.assets import MAX_LENGTH
-from headway_coordinator.application import telling
+from headway_coordinator.application import deciding, telling
 from headway_coordinator.application.batch import Batch, Touched
 from headway_coordinator.application.trigger_ports import (
+    Decision,
     EventFilter,
     NewEvent,
 )
@@ -112,6 +113,23 @@ def test_all_of_several_assets_start_one_run(deciders: Deciders) -> None:
     [run] = deciders.runs()
     assert run.body["origin"]["events"] == 3
     assert deciders.storage.events.gathered() == []
+
+
+def test_an_asset_that_is_updated_very_often_hides_no_other(
+    deciders: Deciders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deciding, "BATCH_LIMIT", 1)  # so that 60 events are very many
+    both = ["s3://raw/sales", "s3://raw/costs"]
+    deciders.define(upstream_trigger("asset", all=both), pipeline="next")
+    [sales] = [e for e in told(deciders) if e.origin == "asset"]
+    often = [replace(sales, id=f"s{n}", dedupe=f"s{n}") for n in range(60)]
+    costs = replace(sales, id="t", dedupe="t", subject=both[1])
+    for events in (often, [costs]):
+        tell(deciders, events)
+        waiting = [Decision(e.id, TEAM, "next", "asset", "waiting") for e in events]
+        with deciders.storage.deciding(deciders.world.lease) as transaction:
+            transaction.decide([e.id for e in events], waiting)
+    assert deciders.decider.fire(deciders.world.lease)[0].runs == 1
 
 
 @pytest.mark.parametrize(("visible_to", "started"), [((), 0), (("risk",), 1), (("*",), 1)])

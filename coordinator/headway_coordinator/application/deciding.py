@@ -134,8 +134,7 @@ class Decider:
         )
         wanted, every = self._assets(row)
         if every:
-            there = {e.subject for e in self._storage.events.waiting(row.key, BATCH_LIMIT * 50)}
-            complete = wanted <= there
+            complete = wanted <= self._storage.events.subjects_waiting(row.key)
             return (due or now) if complete else None
         return due or now
 

@@ -205,6 +205,9 @@ class Events(Protocol):
     def waiting(self, trigger: tuple[str, str, str], limit: int) -> list[StoredEvent]:
         """Return the events that a trigger has gathered, the oldest first."""
 
+    def subjects_waiting(self, trigger: tuple[str, str, str]) -> set[str]:
+        """Return the subjects of all events that a trigger has gathered."""
+
     def forget(self, older_than: timedelta, limit: int) -> int:
         """Delete decided events, none of which a trigger still gathers; return how many."""
 

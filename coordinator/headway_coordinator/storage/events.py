@@ -146,20 +146,13 @@ class StoredEvents:
             return [Gathered(*row) for row in connection.execute(wanted)]
 
     def waiting(self, trigger: tuple[str, str, str], limit: int) -> list[StoredEvent]:
-        team, pipeline, name = trigger
-        wanted = (
-            select(*_READ)
-            .join(decision, decision.c.event == upstream.c.id)
-            .where(
-                DECISION_WAITING,
-                decision.c.team == team,
-                decision.c.pipeline == pipeline,
-                decision.c.trigger == name,
-            )
-            .order_by(decision.c.at, upstream.c.id)
-            .limit(limit)
-        )
-        return self._read(wanted)
+        wanted = _waiting_for(select(*_READ), trigger)
+        return self._read(wanted.order_by(decision.c.at, upstream.c.id).limit(limit))
+
+    def subjects_waiting(self, trigger: tuple[str, str, str]) -> set[str]:
+        wanted = _waiting_for(select(upstream.c.subject), trigger).distinct()
+        with self._database.reading() as connection:
+            return set(connection.execute(wanted).scalars())
 
     @crash_point("events.forget")
     def forget(self, older_than: timedelta, limit: int) -> int:
@@ -218,6 +211,16 @@ class StoredEvents:
     def _read(self, wanted: Any) -> list[StoredEvent]:
         with self._database.reading() as connection:
             return [StoredEvent(*row) for row in connection.execute(wanted)]
+
+
+def _waiting_for(rows: Any, trigger: tuple[str, str, str]) -> Any:
+    team, pipeline, name = trigger
+    return rows.join(decision, decision.c.event == upstream.c.id).where(
+        DECISION_WAITING,
+        decision.c.team == team,
+        decision.c.pipeline == pipeline,
+        decision.c.trigger == name,
+    )
 
 
 def _decided() -> Any:
