@@ -26,6 +26,7 @@ from headway.cli.backfill_options import (
 )
 from headway.cli.backfill_progress import progress_words, wait_for_dates
 from headway.cli.connection import backfill_id, connect
+from headway.cli.naming import team_and_filter, team_and_name
 from headway.cli.printing import (
     clock_time,
     one_line,
@@ -130,9 +131,10 @@ def start(
         return _started(client, started, as_json=json, wait=wait)
 
 
-def _wanted(pipeline: str, first: str, **given: Any) -> dict[str, Any]:
+def _wanted(pipeline: str, first: str, *, team: str | None, **given: Any) -> dict[str, Any]:
     """Return the body of the request; what was not given is left out."""
-    wanted = {"pipeline": pipeline, "from": first, **given}
+    team, pipeline = team_and_name(pipeline, team)
+    wanted = {"pipeline": pipeline, "from": first, "team": team, **given}
     return {name: value for name, value in wanted.items() if value is not None}
 
 
@@ -170,7 +172,7 @@ def _started(client: Client, started: Mapping[str, Any], *, as_json: bool, wait:
 
 def list_backfills(
     pipeline: Annotated[
-        str | None, typer.Option("--pipeline", help="Only of this pipeline.")
+        str | None, typer.Option("--pipeline", help="Only of this pipeline, or TEAM/NAME.")
     ] = None,
     state: Annotated[
         Literal["cancelled", "done", "paused", "running"] | None,
@@ -184,6 +186,7 @@ def list_backfills(
     json: JsonOption = False,
 ) -> int:
     """List backfills, newest first, each with how far it is."""
+    team, pipeline = team_and_filter(pipeline, team)
     with connect() as client:
         answer = client.backfills(
             pipeline=pipeline, state=state, team=team, limit=limit, cursor=cursor

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
-PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE", help="The pipeline's name.")]
+PipelineArgument = Annotated[
+    str, typer.Argument(metavar="PIPELINE", help="The pipeline's name, or TEAM/NAME.")
+]
 FromOption = Annotated[
     str,
     typer.Option("--from", metavar="DAY|TIME", help="The first day, or the first moment."),

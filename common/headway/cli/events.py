@@ -11,6 +11,7 @@ import typer
 
 from headway.cli.arguments import JsonOption, unreadable
 from headway.cli.connection import connect
+from headway.cli.naming import team_and_filter
 from headway.cli.printing import clean, clock_time, one_line, print_document, print_table, rows_of
 from headway.clock import SystemClock, rfc3339
 from headway.errors import DefinitionError
@@ -20,7 +21,8 @@ TeamOption = Annotated[
     str | None, typer.Option("--team", help="Whose it is; default: your token's team.")
 ]
 PipelineOption = Annotated[
-    str | None, typer.Option("--pipeline", help="Only what triggers of this pipeline heard.")
+    str | None,
+    typer.Option("--pipeline", help="Only what triggers of this pipeline (or TEAM/NAME) heard."),
 ]
 OutcomeOption = Annotated[
     str | None,
@@ -52,6 +54,7 @@ def list_events(
     json: JsonOption = False,
 ) -> int:
     """List events, newest first, each with the decisions of the triggers that heard it."""
+    team, pipeline = team_and_filter(pipeline, team)
     with connect() as client:
         answer = client.events(
             pipeline=pipeline,

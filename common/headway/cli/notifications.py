@@ -10,6 +10,7 @@ import typer
 
 from headway.cli.arguments import JsonOption
 from headway.cli.connection import connect
+from headway.cli.naming import team_and_filter
 from headway.cli.printing import clean, clock_time, one_line, print_document, print_table, rows_of
 
 NotificationArgument = Annotated[str, typer.Argument(metavar="ID", help="The notification's id.")]
@@ -27,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def list_notifications(
     pipeline: Annotated[
-        str | None, typer.Option("--pipeline", help="Only of this pipeline.")
+        str | None, typer.Option("--pipeline", help="Only of this pipeline, or TEAM/NAME.")
     ] = None,
     state: Annotated[
         str | None, typer.Option("--state", help="Only these: waiting, sent, dead.")
@@ -40,6 +41,7 @@ def list_notifications(
     json: JsonOption = False,
 ) -> int:
     """List notifications, newest first: whom they are for, and how far that came."""
+    team, pipeline = team_and_filter(pipeline, team)
     with connect() as client:
         answer = client.notifications(
             pipeline=pipeline, state=state, team=team, limit=limit, cursor=cursor

@@ -10,6 +10,7 @@ import typer
 from headway.cli import logs
 from headway.cli.arguments import JsonOption, RunArgument
 from headway.cli.connection import connect, run_id
+from headway.cli.naming import team_and_filter
 from headway.cli.printing import (
     between,
     clean,
@@ -27,8 +28,9 @@ from headway.cli.snapshot import Snapshot, StepView, snapshot
 from headway.cli.summary import print_summary
 
 PipelineOption = Annotated[
-    str | None, typer.Option("--pipeline", help="Only runs of this pipeline.")
+    str | None, typer.Option("--pipeline", help="Only runs of this pipeline, or TEAM/NAME.")
 ]
+TeamOption = Annotated[str | None, typer.Option("--team", help="Only runs of this team.")]
 StateOption = Annotated[
     str | None, typer.Option("--state", help="Only runs in these states, comma-separated.")
 ]
@@ -48,6 +50,7 @@ def register(app: typer.Typer) -> None:
 def list_runs(
     pipeline: PipelineOption = None,
     state: StateOption = None,
+    team: TeamOption = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="How many.")] = 20,
     cursor: Annotated[
         str | None, typer.Option("--cursor", help="Where the last list ended.")
@@ -55,8 +58,9 @@ def list_runs(
     json: JsonOption = False,
 ) -> int:
     """List runs, newest first."""
+    team, pipeline = team_and_filter(pipeline, team)
     with connect() as client:
-        answer = client.runs(pipeline=pipeline, state=state, limit=limit, cursor=cursor)
+        answer = client.runs(pipeline=pipeline, state=state, team=team, limit=limit, cursor=cursor)
     if json:
         print_document({"runs": answer.get("runs", []), "next": answer.get("next")})
         return 0

@@ -11,6 +11,7 @@ import typer
 from headway.cli.arguments import JsonOption, parameters
 from headway.cli.connection import connect
 from headway.cli.definitions import Definitions, valid_definitions
+from headway.cli.naming import names_a_team, team_and_name
 from headway.cli.printing import print_document
 from headway.cli.snapshot import Snapshot
 from headway.cli.summary import print_summary
@@ -28,7 +29,10 @@ def register(app: typer.Typer) -> None:
 
 def run(
     pipeline: Annotated[
-        str, typer.Argument(metavar="PIPELINE|FILE", help="A pipeline, or a file to apply first.")
+        str,
+        typer.Argument(
+            metavar="PIPELINE|FILE", help="A pipeline, or TEAM/NAME, or a file to apply first."
+        ),
     ],
     param: Annotated[
         list[str] | None,
@@ -88,14 +92,17 @@ def _of_file(text: str, team: str | None) -> Definitions:
 
 
 def _is_file(text: str) -> bool:
-    """Tell a file from a pipeline's name, which has neither dot nor slash."""
-    return text == "-" or "/" in text or text.endswith((".yaml", ".yml", ".py"))
+    """Tell a file from a pipeline's name, which has no dot, and a slash as TEAM/NAME alone."""
+    if text == "-" or text.endswith((".yaml", ".yml", ".py")):
+        return True
+    return "/" in text and (not names_a_team(text) or Path(text).exists())
 
 
 def _target(text: str, team: str | None, definitions: Definitions | None) -> tuple[str, str | None]:
     """Return the pipeline and team to run. Raises DefinitionError if the file leaves it open."""
     if definitions is None:
-        return text, team
+        team, name = team_and_name(text, team)
+        return name, team
     if len(definitions.specs) != 1:
         message = f"{text} defines {len(definitions.specs)} pipelines; only one can be run"
         hint = "use `headway apply`, then `headway run PIPELINE`"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headway.cli.naming import team_and_name
 from headway.cli.printing import one_line, rows_of
 from headway.errors import DefinitionError, ForbiddenError
 from headway.spelling import did_you_mean
@@ -37,8 +38,8 @@ def find(client: Client, text: str) -> tuple[str, str]:
 def matching(rows: list[Mapping[str, Any]], text: str) -> list[tuple[str, str]]:
     """Return the (team, name) of each pipeline of that name. Raises ForbiddenError: none is."""
     known = [(str(row.get("team")), str(row.get("pipeline"))) for row in rows]
-    team, slash, name = text.rpartition("/")
-    found = [each for each in known if each == (team, name) or (not slash and each[1] == name)]
+    team, name = team_and_name(text)
+    found = [each for each in known if team in (None, each[0]) and each[1] == name]
     if not found:
         hint = did_you_mean(name, [each[1] for each in known]) or "see `headway pipelines list`"
         raise ForbiddenError("not_found", f"there is no pipeline `{text}`", hint, status=404)

@@ -8,11 +8,14 @@ import typer
 
 from headway.cli.arguments import JsonOption
 from headway.cli.connection import connect
+from headway.cli.naming import team_and_filter, team_and_name
 from headway.cli.printing import clock_time, one_line, print_document, print_table, rows_of
 from headway.errors import DefinitionError, ForbiddenError
 
 TeamOption = Annotated[str | None, typer.Option("--team", help="Only of this team.")]
-PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE", help="The pipeline's name.")]
+PipelineArgument = Annotated[
+    str, typer.Argument(metavar="PIPELINE", help="The pipeline's name, or TEAM/NAME.")
+]
 TriggerArgument = Annotated[
     str | None, typer.Argument(metavar="[TRIGGER]", help="The trigger's name; without, all of it.")
 ]
@@ -28,12 +31,13 @@ def register(app: typer.Typer) -> None:
 
 def list_triggers(
     pipeline: Annotated[
-        str | None, typer.Option("--pipeline", help="Only of this pipeline.")
+        str | None, typer.Option("--pipeline", help="Only of this pipeline, or TEAM/NAME.")
     ] = None,
     team: TeamOption = None,
     json: JsonOption = False,
 ) -> int:
     """List triggers: what each listens to, and when a schedule is due next."""
+    team, pipeline = team_and_filter(pipeline, team)
     with connect() as client:
         answer = client.triggers(pipeline=pipeline, team=team)
     if json:
@@ -96,9 +100,8 @@ def resume(
 def _steer(
     pipeline: str, trigger: str | None, team: str | None, *, as_json: bool, pause: bool
 ) -> int:
+    team, pipeline = team_and_name(pipeline, team)
     with connect() as client:
-        given, _, name = pipeline.rpartition("/")
-        team, pipeline = team or given or None, name  # lists write TEAM/PIPELINE
         found = rows_of(client.triggers(pipeline=pipeline, team=team), "triggers")
         if not found:
             message = f"there is no pipeline `{pipeline}` with triggers"

@@ -86,11 +86,12 @@ class Client:
         *,
         pipeline: str | None = None,
         state: str | None = None,
+        team: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Json:
-        query = {"pipeline": pipeline, "state": state, "limit": limit, "cursor": cursor}
-        return self._get("/runs", query)
+        query = {"pipeline": pipeline, "state": state, "team": team}
+        return self._get("/runs", {**query, "limit": limit, "cursor": cursor})
 
     def run(self, id: str) -> Json:
         return self._get(f"/runs/{_part(id)}")
