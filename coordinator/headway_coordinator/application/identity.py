@@ -172,7 +172,7 @@ def create_token(
         raise ForbiddenError("foreign_team", message, PLATFORM_ADMIN_HINT)
     if team is None and role == "worker":
         message = "a worker's token belongs to one team"
-        raise DefinitionError(message, code="team_needed", hint="Name the team.")
+        raise DefinitionError(message, code="team_needed", hint=TEAM_IN_BODY)
     if team is not None:
         demand_team(access, team)
     text = tokens.new_token(random_bytes)
@@ -180,6 +180,11 @@ def create_token(
     token = Token(new_id(clock), subject, team, role, now, now + life if life else None)
     access.add_token(token, tokens.fingerprint(text))
     return text, token
+
+
+# The same sentence serves the command line and whoever calls the API.
+TEAM_IN_BODY = 'Name the team: --team NAME on the command line, "team": "NAME" in the API\'s body.'
+TEAM_IN_QUERY = "Name the team: --team NAME on the command line, ?team=NAME in the API's address."
 
 
 def demand_team(access: Access, team: str) -> None:

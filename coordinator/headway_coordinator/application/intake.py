@@ -19,7 +19,7 @@ from headway.errors import ConflictError, DefinitionError, ForbiddenError, Probl
 from headway.spec import Spec, bind_params, load_all
 from headway.spec.report import MAX_PROBLEMS
 from headway_coordinator.access.roles import Action, Identity
-from headway_coordinator.application.identity import demand_team
+from headway_coordinator.application.identity import TEAM_IN_BODY, demand_team
 from headway_coordinator.application.ports import InboxEntry, Storage, StoredDefinition
 from headway_coordinator.application.reading import SET_ASIDE_HINT, visible_run
 from headway_coordinator.engine.states import RUN_REOPENED, RUN_TERMINAL, RunStatus
@@ -98,7 +98,7 @@ def wanted_definition(
     if len(found) > 1:
         teams = ", ".join(sorted(d.team for d in found))
         message = f"several teams have a pipeline `{pipeline}`: {teams}"
-        raise DefinitionError(message, code="team_needed", hint="Name the team.")
+        raise DefinitionError(message, code="team_needed", hint=TEAM_IN_BODY)
     return found[0]
 
 

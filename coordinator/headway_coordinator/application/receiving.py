@@ -16,7 +16,7 @@ from headway.errors import DefinitionError, ForbiddenError
 from headway.spec.secrets import PREFIX
 from headway_coordinator.access.cipher import UnreadableSecretError
 from headway_coordinator.access.roles import Identity
-from headway_coordinator.application.identity import demand_team
+from headway_coordinator.application.identity import TEAM_IN_QUERY, demand_team
 from headway_coordinator.application.ports import Storage
 from headway_coordinator.application.secrets import Secrets
 from headway_coordinator.application.trigger_ports import NewEvent, Origin, StoredEvent, TriggerRow
@@ -181,7 +181,7 @@ class Receiver:
             names = [str(row["name"]) for row in self._storage.access.teams()]
             if len(names) != 1:
                 message = "an event is sent to one team, and your token is for all of them"
-                raise DefinitionError(message, code="team_needed", hint="Name the team.")
+                raise DefinitionError(message, code="team_needed", hint=TEAM_IN_QUERY)
             return names[0]
         demand_team(self._storage.access, chosen)
         return chosen

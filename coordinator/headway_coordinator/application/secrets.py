@@ -23,7 +23,11 @@ from headway_coordinator.access.cipher import (
 )
 from headway_coordinator.access.roles import Identity
 from headway_coordinator.application.access_ports import SecretInfo
-from headway_coordinator.application.identity import demand_team
+from headway_coordinator.application.identity import (
+    TEAM_IN_BODY,
+    TEAM_IN_QUERY,
+    demand_team,
+)
 from headway_coordinator.application.ports import Storage
 from headway_coordinator.application.worker_ports import ClaimResult
 
@@ -62,7 +66,7 @@ class Secrets:
             ForbiddenError: the team is outside the identity's scope.
             ConflictError: others set it again and again at this moment.
         """
-        team = self._team(identity, team)
+        team = self._team(identity, team, TEAM_IN_BODY)
         _demand_fit(name, value)
         row = {"name": name, "team": team}
         for _ in range(_TRIES):
@@ -88,7 +92,7 @@ class Secrets:
 
         Raises ForbiddenError: there is none (404), or the team is outside the identity's scope.
         """
-        team = self._team(identity, team)
+        team = self._team(identity, team, TEAM_IN_QUERY)
         version = None
         if NAME.fullmatch(name):
             version = self._storage.secrets.remove(team, name, actor=identity.subject)
@@ -155,7 +159,7 @@ class Secrets:
             found += [_unset(row["pipeline"], row["team"], name) for name in sorted(names)]
         return found
 
-    def _team(self, identity: Identity, team: str | None) -> str:
+    def _team(self, identity: Identity, team: str | None, hint: str) -> str:
         """Return the team that is meant: the named one, the identity's, or the only one."""
         if team is not None or identity.team is not None:
             team = team or identity.team
@@ -167,7 +171,7 @@ class Secrets:
         if len(names) == 1:
             return names[0]
         message = "a secret belongs to one team, and your token is for all of them"
-        raise DefinitionError(message, code="team_needed", hint="Name the team: --team NAME.")
+        raise DefinitionError(message, code="team_needed", hint=hint)
 
     def _sealed(self, team: str, name: str, version: int, value: str) -> SealedSecret:
         nonce = self._random_bytes(NONCE_BYTES)

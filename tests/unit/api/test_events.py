@@ -233,6 +233,8 @@ def test_an_event_goes_to_one_team_that_is_there(hearing: House) -> None:
     hearing.token("viewer", "risk")
     unclear = send(hearing, cloudevent(), team=None)
     assert (unclear.status_code, unclear.json()["code"]) == (422, "team_needed")
+    assert "--team" in unclear.json()["hint"]
+    assert "?team=" in unclear.json()["hint"]
     path = "/api/v1/events?team=risk"
     headers = {"Content-Type": "application/cloudevents+json"}
     given: dict[str, Any] = {"headers": headers, "content": json.dumps(cloudevent())}

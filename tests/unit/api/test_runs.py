@@ -76,6 +76,8 @@ def test_two_teams_may_have_a_pipeline_of_one_name(house: House) -> None:
     own = house.ask("operator", "POST", "/api/v1/runs", team="risk", json=body)
 
     assert (unnamed.status_code, unnamed.json()["code"]) == (422, "team_needed")
+    assert "--team" in unnamed.json()["hint"]
+    assert '"team"' in unnamed.json()["hint"]
     assert own.status_code == 202
     run = own.json()["id"]
     assert house.ask("viewer", "GET", f"/api/v1/runs/{run}", team="risk").json()["team"] == "risk"

@@ -104,7 +104,12 @@ def test_the_team_is_the_token_s_the_only_one_or_named(house: House) -> None:
     house.token("author", "analytics")
     assert put(house, by=None).json()["team"] == "analytics"
     house.token("author", "risk")
-    assert put(house, by=None).json()["code"] == "team_needed"
+    unclear = put(house, by=None).json()
+    assert unclear["code"] == "team_needed"
+    assert "--team" in unclear["hint"]
+    assert '"team"' in unclear["hint"]
+    path = "/api/v1/secrets/token"
+    assert "?team=" in house.ask("author", "DELETE", path, team=None).json()["hint"]
     assert put(house, by=None, team="risk").json()["team"] == "risk"
     assert put(house, by=None, team="nowhere").json()["code"] == "unknown_team"
     assert put(house, by="risk", team="analytics").json()["code"] == "foreign_team"
