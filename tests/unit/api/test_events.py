@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import itertools
 import json
+import re
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +19,7 @@ from headway_coordinator.api import gate
 from tests.unit.api.house import SALES, House
 from tests.unit.integrations.webhooks.requests import alert, alert_group
 
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 SECRET = "a secret of the hook"
 HOOK = "/api/v1/hooks/github/sales"
 HEARING = SALES.replace(
@@ -296,3 +301,28 @@ def test_triggers_are_listed_paused_and_resumed(hearing: House) -> None:
         "active",
         "paused",
     ]
+
+
+def examples(page: str) -> list[list[str]]:
+    """Return the arguments of each curl example of a page, but for those that are signed."""
+    text = (DOCS / page).read_text().replace("\\\n", " ")
+    blocks = re.findall(r"^curl .*?(?=^```)", text, flags=re.MULTILINE | re.DOTALL)
+    words = [shlex.split(block)[1:] for block in blocks if "$mac" not in block]
+    assert words
+    return words
+
+
+@pytest.mark.parametrize("words", [*examples("triggers.md"), *examples("api.md")])
+def test_an_example_of_the_documentation_is_taken(hearing: House, words: list[str]) -> None:
+    """As a token for all teams sends it, where there are several."""
+    daily = SALES.replace("pipeline: sales", "pipeline: daily-sales").replace("region:", "day:")
+    for team in ("analytics", "risk"):
+        assert hearing.apply(daily.replace("team: analytics", f"team: {team}")).status_code == 200
+    given = list(itertools.pairwise(words))
+    headers = dict(value.split(": ", 1) for flag, value in given if flag == "-H")
+    [body] = [value for flag, value in given if flag == "-d"]
+    [address] = [word for word in words if word.startswith("http://127.0.0.1:8470/")]
+    headers.pop("Authorization")
+    path = address.removeprefix("http://127.0.0.1:8470")
+    taken = hearing.ask("admin", "POST", path, team=None, content=body, headers=headers)
+    assert taken.status_code == 202, taken.text
