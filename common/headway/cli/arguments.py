@@ -15,6 +15,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 RunArgument = Annotated[
     str, typer.Argument(metavar="ID", help="The run's id, how it begins (6 or more), or `latest`.")
 ]
+IdArgument = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="Its id, how that begins (6 or more), or `latest`."),
+]
 FilesArgument = Annotated[
     list[Path], typer.Argument(metavar="FILES", help="Definition files; `-` reads stdin.")
 ]

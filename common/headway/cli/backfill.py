@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from headway.cli.arguments import JsonOption, parameters
+from headway.cli.arguments import IdArgument, JsonOption, parameters
 from headway.cli.backfill_options import (
     CronOption,
     EveryOption,
@@ -39,11 +39,6 @@ from headway.errors import DefinitionError
 
 if TYPE_CHECKING:
     from headway.client import Client
-
-BackfillArgument = Annotated[
-    str,
-    typer.Argument(metavar="ID", help="Its id, how that begins (6 or more), or `latest`."),
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -209,7 +204,7 @@ def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def show(
-    id: BackfillArgument,
+    id: IdArgument,
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="How many dates.")] = 20,
     cursor: Annotated[
         str | None, typer.Option("--cursor", help="Where the last dates ended.")
@@ -243,18 +238,18 @@ def _date(row: Mapping[str, Any]) -> tuple[str, ...]:
     return clock_time(row.get("logical_date")), state, run, one_line(row.get("reason") or "", 100)
 
 
-def pause(id: BackfillArgument, json: JsonOption = False) -> int:
+def pause(id: IdArgument, json: JsonOption = False) -> int:
     """Let a backfill start no more runs; those under way go on."""
     return _steer(id, "pause", as_json=json)
 
 
-def resume(id: BackfillArgument, json: JsonOption = False) -> int:
+def resume(id: IdArgument, json: JsonOption = False) -> int:
     """Let a paused backfill go on."""
     return _steer(id, "resume", as_json=json)
 
 
 def cancel(
-    id: BackfillArgument,
+    id: IdArgument,
     reason: Annotated[str | None, typer.Option("--reason", help="Why; kept with it.")] = None,
     keep_running: Annotated[
         bool, typer.Option("--keep-running", help="Let the runs go on that are under way.")
@@ -268,7 +263,7 @@ def cancel(
     return _steer(id, "cancel", body, as_json=json)
 
 
-def retry(id: BackfillArgument, json: JsonOption = False) -> int:
+def retry(id: IdArgument, json: JsonOption = False) -> int:
     """Run the dates anew whose run did not succeed."""
     return _steer(id, "retry", as_json=json)
 

@@ -1,4 +1,4 @@
-"""The client that this command line talks through, and short ways to name runs and backfills."""
+"""The client that this command line talks through, and short ways to name what has an id."""
 
 from __future__ import annotations
 
@@ -35,6 +35,21 @@ def backfill_id(client: Client, text: str) -> str:
     """Return the id of the backfill that `text` names, in the same ways as a run."""
     return _named(
         text, "backfill", "backfill", lambda most: client.backfills(limit=most)["backfills"]
+    )
+
+
+def event_id(client: Client, text: str) -> str:
+    """Return the id of the event that `text` names, in the same ways as a run."""
+    return _named(text, "event", "events", lambda most: client.events(limit=most)["events"])
+
+
+def notification_id(client: Client, text: str) -> str:
+    """Return the id of the notification that `text` names, in the same ways as a run."""
+    return _named(
+        text,
+        "notification",
+        "notifications",
+        lambda most: client.notifications(limit=most)["notifications"],
     )
 
 

@@ -9,14 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from headway.cli.arguments import JsonOption, unreadable
-from headway.cli.connection import connect
+from headway.cli.arguments import IdArgument, JsonOption, unreadable
+from headway.cli.connection import connect, event_id
 from headway.cli.naming import team_and_filter
 from headway.cli.printing import clean, clock_time, one_line, print_document, print_table, rows_of
 from headway.clock import SystemClock, rfc3339
 from headway.errors import DefinitionError
 
-EventArgument = Annotated[str, typer.Argument(metavar="ID", help="The event's id.")]
 TeamOption = Annotated[
     str | None, typer.Option("--team", help="Whose it is; default: your token's team.")
 ]
@@ -88,10 +87,10 @@ def _row(row: Any) -> tuple[str, ...]:
     return (*names, *about, one_line(decided, 80))
 
 
-def show(id: EventArgument, json: JsonOption = False) -> int:
+def show(id: IdArgument, json: JsonOption = False) -> int:
     """Show an event as it was kept, and what each trigger made of it."""
     with connect() as client:
-        document = client.event(id)
+        document = client.event(event_id(client, id))
     if json:
         print_document(document)
         return 0
@@ -121,9 +120,10 @@ def show(id: EventArgument, json: JsonOption = False) -> int:
     return 0
 
 
-def replay(id: EventArgument, json: JsonOption = False) -> int:
+def replay(id: IdArgument, json: JsonOption = False) -> int:
     """Let the triggers decide on an event anew, as if it had come again now."""
     with connect() as client:
+        id = event_id(client, id)
         answer = client.replay_event(id)
     if json:
         print_document(answer)

@@ -8,12 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from headway.cli.arguments import JsonOption
-from headway.cli.connection import connect
+from headway.cli.arguments import IdArgument, JsonOption
+from headway.cli.connection import connect, notification_id
 from headway.cli.naming import team_and_filter
 from headway.cli.printing import clean, clock_time, one_line, print_document, print_table, rows_of
-
-NotificationArgument = Annotated[str, typer.Argument(metavar="ID", help="The notification's id.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -66,10 +64,10 @@ def _row(row: Any) -> tuple[str, ...]:
     return (*made, *about, str(row.get("state")), one_line(row.get("problem") or "-", 60))
 
 
-def show(id: NotificationArgument, json: JsonOption = False) -> int:
+def show(id: IdArgument, json: JsonOption = False) -> int:
     """Show a notification, with what is sent."""
     with connect() as client:
-        found = client.notification(id)
+        found = client.notification(notification_id(client, id))
     if json:
         print_document(found)
         return 0
@@ -79,10 +77,10 @@ def show(id: NotificationArgument, json: JsonOption = False) -> int:
     return 0
 
 
-def retry(id: NotificationArgument, json: JsonOption = False) -> int:
+def retry(id: IdArgument, json: JsonOption = False) -> int:
     """Send a notification again, at once and with all its tries."""
     with connect() as client:
-        found = client.retry_notification(id)
+        found = client.retry_notification(notification_id(client, id))
     if json:
         print_document(found)
     else:

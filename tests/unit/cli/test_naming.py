@@ -1,4 +1,4 @@
-"""`NAME` and `TEAM/NAME` mean the same to every command that names a pipeline."""
+"""`NAME` and `TEAM/NAME` mean the same to every command; ids may be short."""
 
 from __future__ import annotations
 
@@ -79,3 +79,38 @@ def test_run_takes_both_forms_and_files_all_the_same(
     Path("demo/sales").write_text("pipeline: no definition")
     assert headway("run", "demo/sales").status == 2
     assert len(api.asked) == 2  # the file was read, and is refused before anything is sent
+
+
+IDS = ["01kf0000000000000000000002", "01kf0000000000000000000001", "01ke0000000000000000000000"]
+
+
+@pytest.mark.parametrize(
+    ("group", "route", "verbs"),
+    [
+        ("events", "events", ("show", "replay")),
+        ("notifications", "notifications", ("show", "retry")),
+    ],
+)
+def test_ids_of_events_and_notifications_may_be_short(
+    headway: Command, api: ApiDouble, group: str, route: str, verbs: tuple[str, str]
+) -> None:
+    api.on(f"GET /{route}", Reply({route: [{"id": id} for id in IDS], "next": None}))
+    for id in IDS:
+        api.on(f"GET /{route}/{id}", Reply({"id": id}))
+        api.on(f"POST /{route}/{id}/{verbs[1]}", Reply({"id": id, "replay_of": id}, 202))
+    for verb in verbs:
+        assert headway(group, verb, "latest", "--json").document["id"] == IDS[0]
+        assert headway(group, verb, "01ke00", "--json").document["id"] == IDS[2]
+        assert headway(group, verb, IDS[1], "--json").document["id"] == IDS[1]
+        unclear = headway(group, verb, "01kf00", "--json")
+        assert (unclear.status, unclear.document["error"]["code"]) == (4, "ambiguous")
+        nothing = headway(group, verb, "01ka00", "--json")
+        assert (nothing.status, nothing.document["error"]["code"]) == (4, "not_found")
+
+
+def test_a_replay_names_the_whole_id(headway: Command, api: ApiDouble) -> None:
+    api.on("GET /events", Reply({"events": [{"id": IDS[0]}], "next": None}))
+    api.on(f"POST /events/{IDS[0]}/replay", Reply({"id": "new", "replay_of": IDS[0]}, 202))
+    assert headway("events", "replay", "latest").out.startswith(
+        f"event new is a replay of {IDS[0]};"
+    )
