@@ -91,12 +91,13 @@ class Lane:
             transaction.mark_applied([(e.id, "created") for e in entries])
         return [e.run for e in entries]
 
-    def end(self, *runs: str, state: RunStatus = RunStatus.SUCCEEDED) -> None:
+    def end(
+        self, *runs: str, state: RunStatus = RunStatus.SUCCEEDED, reason: str | None = None
+    ) -> None:
+        ended: dict[str, Any] = {"status": state, "finished_at": FIRST, "reason": reason}
         with self.storage.advancing(self.world.lease) as transaction:
             before = [self.world.load(run).run for run in runs]
-            transaction.move_runs(
-                [RunMoved(run, replace(run, status=state, finished_at=FIRST)) for run in before]
-            )
+            transaction.move_runs([RunMoved(run, replace(run, **ended)) for run in before])
 
     def run_all(self) -> int:
         """Let everything run until there is nothing left; return how many runs that took."""

@@ -17,7 +17,8 @@ from headway_coordinator.application.ports import (
     PreconditionFailed,
 )
 from headway_coordinator.application.requests import requested_run
-from headway_coordinator.engine.states import RunStatus
+from headway_coordinator.engine.model import StepMoved
+from headway_coordinator.engine.states import RunStatus, StepStatus
 from headway_coordinator.storage.backfill_reads import runs_of_dates
 from headway_coordinator.storage.backfills import StoredBackfills
 from tests.contract.lanes import BODY, DAY, FIRST, Lane, dates
@@ -35,6 +36,26 @@ def test_a_lane_holds_as_many_runs_as_it_has_room_for(lane: Lane) -> None:
     assert lane.fire() == 1
     assert lane.days() == [3]
     assert lane.states(id) == ["succeeded", "running", "queued", "waiting", "waiting"]
+
+
+def test_a_date_that_failed_says_what_its_run_and_the_blamed_step_said(lane: Lane) -> None:
+    id = lane.start(3, max_in_flight=3)
+    lane.fire()
+    first, second, third = lane.take_in()
+    with lane.storage.advancing(lane.world.lease) as transaction:
+        said = {"code": "exit_status", "message": "exited with status 3\nand more"}
+        before = lane.world.step(first, "extract")
+        failed = replace(before, status=StepStatus.FAILED, reason="exit_status", error=said)
+        transaction.move_steps([(first, StepMoved(before, failed))])
+    lane.end(first, state=RunStatus.FAILED, reason="step extract failed")
+    lane.end(second, state=RunStatus.TIMED_OUT, reason="it took too long")
+    lane.end(third, reason="no reason to fail")
+    rows, _ = lane.backfills.dates(lane.one(id), 100, None)
+    assert [row["reason"] for row in rows] == [
+        "step extract failed: exited with status 3",
+        "it took too long",
+        None,
+    ]
 
 
 def test_each_date_gets_one_run_and_then_it_is_done(lane: Lane) -> None:

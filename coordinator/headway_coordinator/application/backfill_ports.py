@@ -110,7 +110,7 @@ class Backfills(Protocol):
     ) -> tuple[list[dict[str, Any]], str | None]:
         """Return a page of {logical_date, data_interval_start, data_interval_end, run, state,
         reason} in the backfill's order; `state` is the run's, or waiting, filtered, refused or
-        quarantined."""
+        quarantined; `reason` says why it did not succeed, or has no run."""
 
     def running(self) -> list[StoredBackfill]: ...
 

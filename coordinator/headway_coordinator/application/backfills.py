@@ -82,7 +82,8 @@ def shown_backfill(
     """Return the backfill with its progress and a page of its dates, in its order."""
     found = visible_backfill(storage, identity, id)
     dates, following = storage.backfills.dates(found, limit, cursor)
-    return {**_shown(storage, [found])[0], "dates": dates, "next": following}
+    rows = [_date(found, row) for row in dates]
+    return {**_shown(storage, [found])[0], "dates": rows, "next": following}
 
 
 def _shown(storage: Storage, found: list[StoredBackfill]) -> list[dict[str, Any]]:
@@ -96,7 +97,7 @@ def _shown(storage: Storage, found: list[StoredBackfill]) -> list[dict[str, Any]
             "actor": each.wanted.actor,
             "created_at": each.created_at,
             "ended_at": each.ended_at,
-            "progress": _progress(counts[each.id]),
+            "progress": _progress(each, counts[each.id]),
         }
         for each in found
     ]
@@ -118,14 +119,27 @@ def _about(new: NewBackfill) -> dict[str, Any]:
     }
 
 
-def _progress(counts: Mapping[str, int]) -> dict[str, int]:
+def _date(found: StoredBackfill, row: dict[str, Any]) -> dict[str, Any]:
+    state = _state(found, row["state"])
+    if state == row["state"]:
+        return row
+    return {**row, "state": state, "reason": "the backfill was cancelled before its turn"}
+
+
+def _state(found: StoredBackfill, state: str) -> str:
+    """Nothing waits in a backfill that was cancelled: no run will be started."""
+    return "cancelled" if state == "waiting" and found.state == "cancelled" else state
+
+
+def _progress(found: StoredBackfill, counts: Mapping[str, int]) -> dict[str, int]:
     """Return how many dates wait, are under way, and how the others ended."""
     kinds = {"succeeded": "succeeded", "cancelled": "cancelled", "filtered": "filtered"}
     kinds |= {"waiting": "waiting"}
     shown = dict.fromkeys(
         ("total", "waiting", "in_flight", "succeeded", "failed", "cancelled", "filtered"), 0
     )
-    for state, count in counts.items():
+    for kept, count in counts.items():
+        state = _state(found, kept)
         kind = kinds.get(state, "failed" if state in DATE_ENDED else "in_flight")
         shown[kind] += count
         shown["total"] += count

@@ -89,6 +89,13 @@ def verdict(state: RunState) -> tuple[RunStatus, str | None]:
     return RunStatus.SUCCEEDED, None
 
 
+def blamed_step(reason: str | None) -> str | None:
+    """Return the step that a reason of `verdict` names; None for any other reason."""
+    words = (reason or "").split(" ")
+    ends = (StepStatus.FAILED, StepStatus.CANCELLED)
+    return words[1] if len(words) == 3 and words[0] == "step" and words[2] in ends else None
+
+
 def outstanding(state: RunState) -> list[Decide]:
     """Return the effects that a freshly loaded run still waits for (conditions are not stored)."""
     return [Decide(s.key) for s in state.plan.steps if awaits_condition(state, s)]

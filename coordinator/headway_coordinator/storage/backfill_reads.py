@@ -6,9 +6,20 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    exists,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
 
 from headway_coordinator.application.backfill_ports import NewBackfill, OpenDate, StoredBackfill
+from headway_coordinator.engine.settle import blamed_step
 from headway_coordinator.schedule.backfilling import REFUSED, STUCK, RunOfDate
 from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.schema import (
@@ -20,7 +31,10 @@ from headway_coordinator.storage.schema import (
     backfill_run,
     inbox,
     run,
+    step,
 )
+
+LONGEST_WHY = 300  # characters of what a date's run says of its failure
 
 _WANTED = (
     "id", "team", "pipeline", "trigger", "dedupe", "request", "actor", "body", "params", "from_at",
@@ -106,6 +120,22 @@ def progress_of(connection: Connection, ids: Collection[str]) -> dict[str, dict[
     for id, state, count in connection.execute(wanted):
         found[id][state] = count
     return found
+
+
+def failures_of(connection: Connection, runs: Collection[str]) -> dict[str, str]:
+    """Return why each of those runs did not succeed, as far as it says: its reason, with what the
+    step that it names said. Each step is looked up by its key: runs may have thousands."""
+    wanted = select(run.c.id, func.coalesce(run.c.quarantine, run.c.reason))
+    why = dict(tuple(row) for row in connection.execute(wanted.where(run.c.id.in_(sorted(runs)))))
+    blamed = [(id, step_key) for id, said in why.items() if (step_key := blamed_step(said))]
+    if blamed:
+        said_there = select(step.c.run_id, step.c.error).where(
+            tuple_(step.c.run_id, step.c.key).in_(sorted(blamed))
+        )
+        for id, error in connection.execute(said_there):
+            if message := str((error or {}).get("message") or "").strip():
+                why[id] = f"{why[id]}: {message.splitlines()[0]}"
+    return {id: said[:LONGEST_WHY] for id, said in why.items() if said}
 
 
 def open_dates_of(connection: Connection, ids: Collection[str]) -> list[OpenDate]:

@@ -33,6 +33,7 @@ from headway_coordinator.storage.backfill_reads import (
     JOINED,
     READ,
     STATE,
+    failures_of,
     open_dates_of,
     progress_of,
     runs_of_dates,
@@ -177,7 +178,12 @@ class StoredBackfills:
         rows = rows.order_by(date.desc() if newest_first else date).limit(limit + 1)
         with self._database.reading() as connection:
             found = [dict(row._mapping) for row in connection.execute(rows)]
-        return page_of(found, limit, lambda row: (row["logical_date"], ""))
+            page, following = page_of(found, limit, lambda row: (row["logical_date"], ""))
+            failed = {row["run"]: row for row in page if row["state"] in DATE_FAILED}
+            failed.pop(None, None)  # those that have no run have said why
+            for run, why in failures_of(connection, failed).items() if failed else ():
+                failed[run]["reason"] = failed[run]["reason"] or why
+        return page, following
 
     def running(self) -> list[StoredBackfill]:
         wanted = select(*READ).where(BACKFILL_RUNNING)

@@ -15,6 +15,7 @@ DAILY = SALES.replace(
     "steps:", "triggers:\n  - schedule: {cron: '0 6 * * *', timezone: Europe/Paris}\nsteps:", 1
 )
 TWICE = DAILY.replace("steps:", "  - schedule: {every: 1h}\n    name: hourly\nsteps:", 1)
+LONG = "no such table: sales é" + "x" * 500 + "\nat line 2"
 WEEK = {"pipeline": "sales", "from": "2026-02-01", "until": "2026-02-07"}
 
 
@@ -138,9 +139,35 @@ def test_pause_resume_cancel_and_retry(daily: House) -> None:
     assert daily.nudges == nudges + 1
     daily.lead()
     found = shown(daily, id)
-    assert (found["reason"], found["progress"]["cancelled"]) == ("wrong week", 3)
+    assert (found["reason"], found["progress"]["cancelled"]) == ("wrong week", 7)
     assert steer(daily, id, "retry").status_code == 409
     assert steer(daily, id, "resume").status_code == 409
+
+
+def test_nothing_waits_in_a_backfill_that_was_cancelled(daily: House) -> None:
+    id = started(daily)
+    fire(daily)
+    steer(daily, id, "cancel", reason="wrong week")
+    daily.lead()
+    found = shown(daily, id)
+    assert (found["progress"]["waiting"], found["progress"]["cancelled"]) == (0, 7)
+    assert {date["state"] for date in found["dates"]} == {"cancelled"}
+    assert [date["reason"] for date in found["dates"]] == ["wrong week"] * 3 + [
+        "the backfill was cancelled before its turn"
+    ] * 4
+    [listed] = daily.ask("viewer", "GET", PATH).json()["backfills"]
+    assert listed["progress"] == found["progress"]
+
+
+def test_a_date_that_failed_says_which_step_and_why(daily: House) -> None:
+    id = started(daily, until="2026-02-01")
+    fire(daily)
+    daily.finish("extract", outcome="failed", error={"code": "exit_status", "message": LONG})
+    [date] = shown(daily, id)["dates"]
+    assert date["state"] == "failed"
+    assert date["reason"].startswith("step extract failed: no such table: sales é")
+    assert "at line 2" not in date["reason"]
+    assert len(date["reason"]) == 300
 
 
 def test_a_retry_of_what_was_cancelled_by_hand(daily: House) -> None:

@@ -14,7 +14,7 @@ from headway_coordinator.engine.advance import advance, create
 from headway_coordinator.engine.draft import Draft
 from headway_coordinator.engine.events import Admitted, Finished
 from headway_coordinator.engine.model import Decision, RunMoved, RunState, Step, StepMoved, apply
-from headway_coordinator.engine.settle import begin, settle
+from headway_coordinator.engine.settle import begin, blamed_step, settle
 from headway_coordinator.engine.states import RunStatus, StepStatus
 from tests.unit.engine.building import Journey, plan, planned, queued_run, transcript
 
@@ -111,6 +111,12 @@ def test_the_verdict_names_the_first_step_that_failed() -> None:
     run.perform("c", outcome="failed")
     run.perform("a", outcome="failed")
     assert run.state.run.reason == "step a failed"
+    assert blamed_step(run.state.run.reason) == "a"
+
+
+@pytest.mark.parametrize("reason", [None, "", "step a is wrong", "timed_out", "a step failed"])
+def test_another_reason_blames_no_step(reason: str | None) -> None:
+    assert blamed_step(reason) is None
 
 
 # --- cost: counted, not timed --------------------------------------------------------------------
