@@ -59,7 +59,7 @@ MISTAKES = [
         "must be a duration", "write 90s"),
     Bad("cron", "bad_cron",
         HEAD + "triggers: [{schedule: {cron: ¶'61 * * * *'}}]\nsteps: {a: {run: x}}\n",
-        "`61 * * * *` is no cron expression: its minute is wrong", "minute: 0 to 59"),
+        "`61 * * * *` makes no schedule: its minute is wrong", "minute: 0 to 59"),
     Bad("zone", "unknown_zone",
         HEAD + "triggers: [{schedule: {cron: '@daily', timezone: ¶Europe/Pari}}]\n"
         "steps: {a: {run: x}}\n",

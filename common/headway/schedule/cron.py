@@ -165,8 +165,26 @@ def _check(plain: str) -> None:
         first = next(CronSim(plain, _SOME_DAY), None)
     except (CronSimError, ValueError, AssertionError) as error:
         reason = str(error).replace("Bad ", "") or "expression"
+        if reason == "day-of-month" and _has_days_of_its_own(plain):
+            raise CronError(*_no_such_day(plain)) from None
         hint = _FIELDS.get(reason, "such as `0 6 * * 1-5`")
         raise CronError(f"its {reason} is wrong", f"{reason}: {hint}") from None
     if first is None:
         hint = "look at the days: the day of the month and the day of the week must both fit"
         raise CronError("it never comes within 50 years", hint)
+
+
+def _has_days_of_its_own(plain: str) -> bool:
+    """Say whether the days are such as some month has: then it is the months that have none."""
+    minute, hour, day, _, weekday = plain.split()
+    try:
+        CronSim(f"{minute} {hour} {day} * {weekday}", _SOME_DAY)
+    except (CronSimError, ValueError, AssertionError):
+        return False
+    return True
+
+
+def _no_such_day(plain: str) -> tuple[str, str]:
+    minute, hour, day, month, weekday = plain.split()
+    message = f"it never comes, since month {month[:20]} has no day {day[:20]}"
+    return message, f"the last day of a month is L: `{minute} {hour} L {month} {weekday}`"

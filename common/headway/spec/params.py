@@ -83,7 +83,8 @@ def _declared(name: str, node: Node, given: dict[str, Any], report: Report) -> P
 
 def _default(node: Node, kind: str, name: str, report: Report) -> Any:
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or "${{" not in node.value:
-        return _checked(node, kind, f"the default of `{name}`", report)
+        mend = "leave `default` out; `required: false` says that it may have no value"
+        return _checked(node, kind, f"the default of `{name}`", report, mend=mend)
     match = _DEFAULT_OF_RUN.fullmatch(node.value)
     place = node.place(node.value.index("${{"))
     if match is None:
@@ -104,17 +105,23 @@ def _default(node: Node, kind: str, name: str, report: Report) -> Any:
     return "${{ run." + field + " }}"
 
 
-def _checked(node: Node, kind: str, what: str, report: Report) -> Any:
+def _checked(node: Node, kind: str, what: str, report: Report, *, mend: str | None = None) -> Any:
+    """Return the value as one of the type; `mend` is what helps where it is null."""
+    value = values.anything(node, report)
     try:
-        return coerce(values.anything(node, report), kind)
+        return coerce(value, kind)
     except ValueError as error:
+        if value is None:
+            report.on(node, "wrong_type", f"{what} is null, which is no {kind}", mend)
+            return None
         report.on(node, "wrong_type", f"{what} must be of type {kind}: {error}", _mend(node, kind))
         return None
 
 
 def read_value(node: Node, param: Param, report: Report) -> Any:
     """Return the canonical value of a node that gives a param a literal."""
-    value = _checked(node, param.type, f"`{param.name}`", report)
+    mend = "give it a value" if param.required else "leave it out: its default counts then"
+    value = _checked(node, param.type, f"`{param.name}`", report, mend=mend)
     if param.enum is not None and value is not None and value not in param.enum:
         shown = ", ".join(str(option) for option in param.enum)
         message = f"`{values.shown(str(value))}` is not in the enum of `{param.name}`"
@@ -216,6 +223,8 @@ def coerce(value: Any, kind: str, *, from_text: bool = False) -> Any:
 
     Raises ValueError with a sentence for a value that has another type.
     """
+    if value is None:
+        raise ValueError(f"null is no {kind}; leave it out, or give it a value")
     if from_text and isinstance(value, str) and kind in _FROM_TEXT:
         value = _FROM_TEXT[kind](value.strip())
     return _CANONICAL[kind](value)

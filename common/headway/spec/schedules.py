@@ -69,7 +69,7 @@ def _cron(node: Node, report: Report) -> str | None:
     try:
         return Cron.parse(value).text
     except CronError as error:
-        message = f"`{values.shown(value)}` is no cron expression: {error.message}"
+        message = f"`{values.shown(value)}` makes no schedule: {error.message}"
         report.on(node, "bad_cron", message, error.hint)
         return None
 

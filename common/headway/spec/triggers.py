@@ -221,7 +221,11 @@ def _check_type(node: Scalar, param: Param, scope: Scope, report: Report) -> Non
     if whole is None:
         return
     _, found = check_type(whole.source, scope)
-    if found not in ("any", "string", "null") and found not in _FITTING[param.type]:
+    if found == "null":
+        message = f"`{param.name}` is null for every event, which is no {param.type}"
+        mend = "give it a value" if param.required else "leave it out: its default counts then"
+        report.at(*node.place(whole.offset), "wrong_type", message, mend)
+    elif found not in ("any", "string") and found not in _FITTING[param.type]:
         message = f"param `{param.name}` is of type {param.type}, and this is {shown_type(found)}"
         place = node.place(whole.offset)
         report.at(*place, "wrong_type", message, "convert it, or give another value")

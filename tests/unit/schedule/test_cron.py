@@ -94,7 +94,10 @@ def test_the_plain_form(text: str, plain: str, is_fixed: bool) -> None:
     [
         ("61 * * * *", "its minute is wrong", "minute: 0 to 59"),
         ("0 24 * * *", "its hour is wrong", "hour: 0 to 23"),
-        ("0 0 31 4 *", "its day-of-month is wrong", "1 to 31"),
+        ("0 0 31 4 *", "it never comes, since month 4 has no day 31", "L: `0 0 L 4 *`"),
+        ("0 0 31 2 *", "it never comes, since month 2 has no day 31", "L: `0 0 L 2 *`"),
+        ("0 0 30-31 FEB *", "since month FEB has no day 30-31", "L: `0 0 L FEB *`"),
+        ("0 0 32 2 *", "its day-of-month is wrong", "1 to 31"),
         ("0 0 15W * *", "its day-of-month is wrong", "LW"),
         ("0 0 * FOO *", "its month is wrong", "JAN to DEC"),
         ("0 0 * * 8", "its day-of-week is wrong", "0 and 7 are Sunday"),

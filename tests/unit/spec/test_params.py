@@ -129,3 +129,14 @@ def test_a_default_may_name_the_data_interval() -> None:
         "first": "2026-03-01",
         "last": "2026-03-01T06:00:00.000Z",
     }
+
+
+def test_null_is_no_value_of_a_param() -> None:
+    with pytest.raises(DefinitionError) as raised:
+        bind_params(
+            spec("a: {type: date}, n: {type: int, default: 3}"), {"a": None, "n": None}, RUN
+        )
+    assert [p.message for p in raised.value.problems] == [
+        "`a`: null is no date; leave it out, or give it a value",
+        "`n`: null is no int; leave it out, or give it a value",
+    ]

@@ -280,3 +280,29 @@ notify:
 def test_a_param_with_a_mistake_is_told_once() -> None:
     text = "params: {n: {type: number}}\ntriggers: [{event: {type: x}, params: {n: 1}}]"
     assert [p.code for p in load(HEAD + text + STEPS, "f").problems] == ["bad_value"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "given", "message", "hint"),
+    [
+        ("{type: date}", "null", "`p` is null, which is no date", "give it a value"),
+        ("{type: int, default: 3}", "null", "`p` is null, which is no int", "leave it out: its"),
+        ("{type: string}", "'${{ null }}'", "`p` is null for every event", "give it a value"),
+    ],
+)
+def test_a_param_that_is_given_null(declared: str, given: str, message: str, hint: str) -> None:
+    trigger = f"{{event: {{type: x}}, params: {{p: {given}}}}}"
+    text = f"params: {{p: {declared}}}\ntriggers: [{trigger}]"
+    [problem] = load(HEAD + text + STEPS, "f").problems
+    assert problem.code == "wrong_type"
+    assert message in problem.message
+    assert problem.hint is not None
+    assert hint in problem.hint
+
+
+def test_a_day_that_no_month_has_is_said_so() -> None:
+    [problem] = load(HEAD + "triggers: [{schedule: {cron: 0 0 31 2 *}}]" + STEPS, "f").problems
+    assert problem.message == (
+        "`0 0 31 2 *` makes no schedule: it never comes, since month 2 has no day 31"
+    )
+    assert problem.hint == "the last day of a month is L: `0 0 L 2 *`"
