@@ -17,6 +17,7 @@ from headway.protocol.messages import MessageError
 from headway.refusals import in_words
 from headway.spec.report import MAX_MESSAGE, MAX_PROBLEMS
 from headway_coordinator.api.answers import json_bytes
+from headway_coordinator.api.mistakes import mistakes
 from headway_coordinator.application.ports import StorageUnavailable
 
 log = structlog.get_logger("headway.api")
@@ -46,12 +47,7 @@ def response_of(error: Exception) -> Response:
         case HeadwayError():
             return _of_headway(error)
         case RequestValidationError():
-            return problem(
-                422,
-                "invalid_request",
-                "the request does not have the expected shape",
-                problems=[_validation(e) for e in error.errors()[: MAX_PROBLEMS + 1]],
-            )
+            return _of_validation(error)
         case MessageError():
             return problem(422, "invalid_message", in_words(error))
         case HTTPException():
@@ -121,12 +117,15 @@ def _of_headway(error: HeadwayError) -> Response:
     return problem(status, error.code, error.message, error.hint, problems=rows)
 
 
-def _validation(error: Mapping[str, Any]) -> dict[str, Any]:
-    """What was sent is not repeated: it may be a secret."""
-    place = ".".join(str(part) for part in error["loc"])
-    return {
-        **_NO_PLACE,
-        "code": str(error["type"]),
-        "message": f"{place}: {error['msg']}"[:MAX_MESSAGE],
-        "hint": None,
-    }
+def _of_validation(error: RequestValidationError) -> Response:
+    found = mistakes(error.errors(), MAX_PROBLEMS + 1)
+    rows = [
+        {**_NO_PLACE, "code": each.code, "message": each.message[:MAX_MESSAGE], "hint": each.hint}
+        for each in found
+    ]
+    more = f"; and {len(found) - 1} more" if len(found) > 1 else ""
+    detail = (
+        f"{rows[0]['message']}{more}" if rows else "the request has another shape than expected"
+    )
+    hint = found[0].hint if found else None
+    return problem(422, "invalid_request", detail, hint, problems=rows)
