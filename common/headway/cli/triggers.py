@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from headway.cli.arguments import JsonOption
 from headway.cli.connection import connect
 from headway.cli.naming import team_and_filter, team_and_name
-from headway.cli.printing import clock_time, one_line, print_document, print_table, rows_of
+from headway.cli.printing import clean, clock_time, one_line, print_document, print_table, rows_of
 from headway.errors import DefinitionError, ForbiddenError
 
 TeamOption = Annotated[str | None, typer.Option("--team", help="Only of this team.")]
@@ -44,9 +45,12 @@ def list_triggers(
         print_document(answer)
         return 0
     rows = [_row(row) for row in rows_of(answer, "triggers")]
-    titles = ("PIPELINE", "TRIGGER", "LISTENS TO", "NEXT")
+    titles = ("PIPELINE", "TRIGGER", "LISTENS TO", "NEXT", "PROBLEM")
     empty = "no triggers; give a pipeline `triggers:` and apply it"
     print_table(titles, rows, empty=empty)
+    hints = [row["problem"]["hint"] for row in rows_of(answer, "triggers") if row.get("problem")]
+    for hint in dict.fromkeys(hints):
+        print(f"mend: {clean(hint)}", file=sys.stderr)
     return 0
 
 
@@ -56,7 +60,9 @@ def _row(row: Any) -> tuple[str, ...]:
     else:
         following = ", ".join(clock_time(at) for at in row.get("next") or [])
     place = f"{row.get('team')}/{row.get('pipeline')}"
-    return place, str(row.get("trigger")), one_line(_about(row), 60), following or "-"
+    problem = one_line((row.get("problem") or {}).get("message") or "-", 80)
+    name, about = str(row.get("trigger")), one_line(_about(row), 60)
+    return place, name, about, following or "-", problem
 
 
 def _about(row: Any) -> str:

@@ -106,7 +106,8 @@ def triggers(
     parts: Parts, identity: Reader, team: NameQuery = None, pipeline: NameQuery = None
 ) -> Response:
     """List the triggers, with the next times of schedules and the addresses of webhooks."""
-    return answer_page("triggers", (listed_triggers(parts.storage, identity, team, pipeline), None))
+    rows = listed_triggers(parts.storage, parts.secrets, identity, team, pipeline)
+    return answer_page("triggers", (rows, None))
 
 
 @router.post("/pipelines/{team}/{name}/triggers/{trigger}/pause")

@@ -70,7 +70,7 @@ def leader(parts: Parts, identity: Reader) -> Response:
 def diagnosis(parts: Parts, identity: Reader) -> Response:
     """Say what is wrong with the installation, and the mend; the servers only to its own people."""
     teams = identity.teams
-    found = diagnose(parts.storage, teams=teams, live_within=parts.live_within)
+    found = diagnose(parts.storage, parts.secrets, teams=teams, live_within=parts.live_within)
     whole = teams is None
     knows_the_key = whole and identity.may(Action.MANAGE_TOKENS)
     return answer(

@@ -14,8 +14,10 @@ from typing import Any
 from headway.findings import Finding, fine, note, wrong
 from headway.ids import made_at
 from headway.protocol.queues import split_queue, step_queue
+from headway_coordinator.application.hook_secrets import CHECK, unprovable_webhooks
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import Lease, Storage
+from headway_coordinator.application.secrets import Secrets
 from headway_coordinator.application.worker_ports import Unclaimed, WorkerInfo
 
 LEASE = "advance/0"
@@ -37,15 +39,17 @@ class Sight:
 
 
 def diagnose(
-    storage: Storage, *, teams: Sequence[str] | None, live_within: timedelta
+    storage: Storage, secrets: Secrets, *, teams: Sequence[str] | None, live_within: timedelta
 ) -> list[Finding]:
     """Return what is to be said of the installation to somebody who may see `teams` (None: all)."""
     sight = look(storage, teams=teams, live_within=live_within)
+    hooks = unprovable_webhooks(storage.triggers.listing(teams), secrets.readable(teams))
     return [
         leader(sight),
         *_or_fine(forsaken_queues(sight), "queues.served", "every waiting step has a worker"),
         *_or_fine(idle_queues(sight), "workers.wanted", "every worker has a pipeline's queue"),
         *_or_fine(deaf_workers(sight), "workers.hearing", "no worker leaves its queue unheard"),
+        *_or_fine(hooks, CHECK, "every webhook has a secret that can be read"),
     ]
 
 

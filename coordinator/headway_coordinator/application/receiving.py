@@ -5,10 +5,13 @@ Any coordinator may take one in; the leader decides. Whoever calls must nudge it
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import structlog
 
 from headway import ids
 from headway.clock import Clock, rfc3339
@@ -16,6 +19,7 @@ from headway.errors import DefinitionError, ForbiddenError
 from headway.spec.secrets import PREFIX
 from headway_coordinator.access.cipher import UnreadableSecretError
 from headway_coordinator.access.roles import Identity
+from headway_coordinator.application.hook_secrets import unprovable
 from headway_coordinator.application.identity import TEAM_IN_QUERY, demand_team
 from headway_coordinator.application.ports import Storage
 from headway_coordinator.application.secrets import Secrets
@@ -23,6 +27,10 @@ from headway_coordinator.application.trigger_ports import NewEvent, Origin, Stor
 from headway_coordinator.triggers.event import Event
 from headway_coordinator.triggers.hooks import HookRequest, Refused, Source, Verified
 from headway_coordinator.triggers.keys import short
+
+log = structlog.get_logger("headway.webhooks")
+
+_SILENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,9 @@ class Receiver:
         self._secrets = secrets
         self._clock = clock
         self._sources = sources
+        # When each address was last told of; only those that some trigger has come here.
+        self._told: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     # --- webhooks --------------------------------------------------------------------------------
 
@@ -112,11 +123,25 @@ class Receiver:
         if proven:
             return proven
         if not refusals:
+            self._tell_unprovable(rows)
             message = "the secret that the pipeline's trigger names is not set here"
             mend = "Set it with `headway secret set`; the sender may then send this again."
             raise HookRefusedError("secret_missing", message, None, mend)
         first = refusals[0]
         raise HookRefusedError(first.code, first.message, kind.challenge)
+
+    def _tell_unprovable(self, rows: Sequence[TriggerRow]) -> None:
+        """Log it for whoever can mend it, once a minute an address: anybody may send."""
+        subject, now = rows[0].subject, self._clock.monotonic()
+        with self._lock:
+            if now - self._told.get(subject, -_SILENCE_S) < _SILENCE_S:
+                return
+            self._told[subject] = now
+        readable = self._secrets.readable(sorted({row.team for row in rows}))
+        for row in rows:
+            if (why := unprovable(row, readable)) is not None:
+                place = "/".join(row.key)
+                log.warning("webhook_unprovable", trigger=place, reason=why.message, hint=why.hint)
 
     def _secrets_of(self, team: str, rows: Sequence[TriggerRow]) -> list[tuple[str, ...]]:
         """Return the values of each trigger's secrets, every set once."""

@@ -130,6 +130,12 @@ class Secrets:
                 found[sealed.name] = error
         return found
 
+    def readable(self, teams: Sequence[str] | None) -> dict[tuple[str, str], bool]:
+        """Return each secret of the teams (None: all) that is set, by team and name, and whether
+        its value can be read here."""
+        rows = self._storage.secrets.listing(teams)
+        return {(row.team, row.name): self._cipher.knows(row.key_id) for row in rows}
+
     def for_claims(self, team: str, results: Sequence[ClaimResult]) -> dict[str, Given]:
         """Return what each won attempt that names secrets is given; one read for all of them.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -9,22 +10,37 @@ from typing import Any
 from headway.errors import ConflictError, ForbiddenError
 from headway.schedule import Schedule, next_ticks
 from headway_coordinator.access.roles import Identity
+from headway_coordinator.application.hook_secrets import unprovable
 from headway_coordinator.application.ports import Storage
+from headway_coordinator.application.secrets import Secrets
 from headway_coordinator.application.trigger_ports import TriggerRow
 
 NEXT_TIMES = 3
 
 
 def listed_triggers(
-    storage: Storage, identity: Identity, team: str | None, pipeline: str | None
+    storage: Storage,
+    secrets: Secrets,
+    identity: Identity,
+    team: str | None,
+    pipeline: str | None,
 ) -> list[dict[str, Any]]:
-    """Return the triggers of the newest versions, with the next times of each schedule."""
+    """Return the triggers of the newest versions, with the next times of each schedule, and why
+    a webhook takes nothing, if so it is."""
     teams = identity.teams_of(team)
     if teams == []:
         return []
     now = storage.sweeps.database_now()
     rows = storage.triggers.listing(teams)
-    return [_shown(row, now) for row in rows if pipeline in (None, row.pipeline)]
+    wanted = [row for row in rows if pipeline in (None, row.pipeline)]
+    hooks = any(row.kind == "webhook" for row in wanted)
+    readable = secrets.readable(teams) if hooks else {}
+    return [{**_shown(row, now), "problem": _problem(row, readable)} for row in wanted]
+
+
+def _problem(row: TriggerRow, readable: Mapping[tuple[str, str], bool]) -> dict[str, str] | None:
+    found = unprovable(row, readable)
+    return None if found is None else {"message": found.message, "hint": found.hint}
 
 
 def _shown(row: TriggerRow, now: datetime) -> dict[str, Any]:

@@ -10,10 +10,12 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from headway_coordinator.api import gate
 from tests.unit.api.house import SALES, House
@@ -140,9 +142,43 @@ def test_both_secrets_count_while_they_are_changed(hearing: House) -> None:
 
 def test_a_hook_whose_secret_is_not_set_refuses(house: House) -> None:
     house.apply(HEARING)
-    response = push(house)
-    assert response.status_code == 401
-    assert response.json()["code"] == "secret_missing"
+    with capture_logs() as logs:
+        for _ in range(3):
+            response = push(house)
+            assert response.status_code == 401
+            assert response.json()["code"] == "secret_missing"
+    told = [line for line in logs if line["event"] == "webhook_unprovable"]
+    assert [(line["trigger"], line["log_level"]) for line in told] == [
+        ("analytics/sales/webhook", "warning")
+    ]
+    assert told[0]["hint"] == "headway secret set hook --team analytics"
+    house.clock.advance(timedelta(seconds=61))
+    with capture_logs() as logs:
+        push(house)
+    assert [line["event"] for line in logs].count("webhook_unprovable") == 1
+
+
+def test_a_hook_whose_secret_is_not_set_is_seen_by_its_people(house: House) -> None:
+    house.apply(HEARING)
+
+    def problem() -> Any:
+        rows = house.ask("viewer", "GET", "/api/v1/triggers").json()["triggers"]
+        found = house.ask("viewer", "GET", "/api/v1/diagnosis").json()["findings"]
+        [finding] = [each for each in found if each["check"] == "webhooks.secrets"]
+        by_kind = {row["kind"]: row["problem"] for row in rows}
+        assert by_kind["event"] is None
+        return by_kind["webhook"], finding["status"], finding["subject"], finding["mend"]
+
+    why = "the secret `hook` is not set: each delivery is refused"
+    mend = "headway secret set hook --team analytics"
+    hint = {"message": why, "hint": mend}
+    assert problem() == (hint, "wrong", "analytics/sales/webhook", mend)
+    pause = "/api/v1/pipelines/analytics/sales/triggers/webhook/pause"
+    assert house.ask("operator", "POST", pause).status_code == 200
+    assert problem() == (hint, "fine", None, None)
+    house.ask("operator", "POST", pause.replace("pause", "resume"))
+    house.ask("author", "PUT", "/api/v1/secrets/next-hook", json={"value": "the next secret"})
+    assert problem() == (None, "fine", None, None)
 
 
 def test_an_address_that_no_trigger_has_is_not_there(hearing: House) -> None:

@@ -108,6 +108,16 @@ def test_triggers_are_listed(headway: Command, api: ApiDouble) -> None:
     assert "paused by ann" in done.out
 
 
+def test_a_webhook_that_takes_nothing_says_why(headway: Command, api: ApiDouble) -> None:
+    mend = "headway secret set hook --team demo"
+    problem = {"message": "the secret `hook` is not set: each delivery is refused", "hint": mend}
+    rows = [trigger(problem=problem), trigger("other", problem=None)]
+    api.on("GET /triggers", Reply({"triggers": rows, "next": None}))
+    done = headway("triggers", "list")
+    assert done.out.count("the secret `hook` is not set: each delivery is refused") == 1
+    assert done.err == f"mend: {mend}\n"
+
+
 def test_all_triggers_of_a_pipeline_are_paused(headway: Command, api: ApiDouble) -> None:
     rows = [trigger("a"), trigger("b", paused_at="2026-03-01T06:00:00Z")]
     api.on("GET /triggers", Reply({"triggers": rows, "next": None}))
