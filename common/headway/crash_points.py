@@ -45,6 +45,7 @@ POINTS: Final[dict[str, tuple[Process, ...]]] = {
     "events.drop": ("engine",),
     "upstream.acknowledge": ("engine",),
     "notifications.settle": ("engine",),
+    "notifications.forget": ("engine",),
     # the API
     "inbox.add": ("api",),
     "inbox.add_many": ("api",),

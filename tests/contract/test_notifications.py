@@ -48,6 +48,21 @@ def end(
         transaction.note(notes)
 
 
+def test_what_is_settled_and_old_is_forgotten(world: World) -> None:
+    notifications = world.storage.notifications
+    for number, run in enumerate(("sent", "dead", "again", "waits"), 1):
+        end(world, run, RunStatus.FAILED, note(run), after=number)
+    assert notifications.settle("n-sent-failed", 0, Tried())
+    assert notifications.settle("n-dead-failed", 0, Tried("gone", None))
+    assert notifications.settle("n-again-failed", 0, Tried("gone", None))
+    assert notifications.retry("n-again-failed")
+    assert notifications.forget(timedelta(hours=1), 10) == 0
+    assert notifications.forget(timedelta(hours=-1), 1) == 1
+    assert notifications.forget(timedelta(hours=-1), 10) == 1
+    assert notifications.forget(timedelta(hours=-1), 10) == 0
+    assert kept(world) == ["n-again-failed", "n-waits-failed"]
+
+
 def kept(world: World) -> list[str]:
     found, _ = world.storage.notifications.listing(NotificationFilter(None, 100))
     return sorted(each.id for each in found)

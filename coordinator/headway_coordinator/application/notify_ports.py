@@ -82,6 +82,9 @@ class Notifications(Protocol):
     def retry(self, id: str) -> bool:
         """Make one that is dead or waits due now, with all its tries; false if it was sent."""
 
+    def forget(self, older_than: timedelta, limit: int) -> int:
+        """Delete those that were sent or given up longer ago; return how many."""
+
     def get(self, id: str) -> Notification | None: ...
 
     def listing(self, wanted: NotificationFilter) -> tuple[list[Notification], str | None]:

@@ -1,4 +1,4 @@
-"""Deletes events that are older than their retention, a page at a time."""
+"""Deletes events and settled notifications older than their retention, a page at a time."""
 
 from __future__ import annotations
 
@@ -31,10 +31,13 @@ class Forgetting:
         if not self._leads():
             return _FOLLOW_S
         try:
-            count = self._storage.events.forget(self._keep, _PAGE)
+            events = self._storage.events.forget(self._keep, _PAGE)
+            notifications = self._storage.notifications.forget(self._keep, _PAGE)
         except StorageUnavailable as error:
             log.warning("database_unavailable", reason=error.message)
             return _EVERY_S
-        if count:
-            log.info("events_forgotten", count=count)
-        return _SOON_S if count >= _PAGE else _EVERY_S
+        if events:
+            log.info("events_forgotten", count=events)
+        if notifications:
+            log.info("notifications_forgotten", count=notifications)
+        return _SOON_S if max(events, notifications) >= _PAGE else _EVERY_S

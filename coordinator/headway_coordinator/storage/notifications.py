@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, literal, literal_column, or_, select, update
+from sqlalchemy import delete, exists, literal, literal_column, or_, select, update
 
 from headway.crash_points import crash_point
 from headway_coordinator.application.notify_ports import (
@@ -142,6 +142,22 @@ class StoredNotifications:
         )
         with self._database.prompt() as connection:
             return connection.execute(moved).rowcount == 1
+
+    @crash_point("notifications.forget")
+    def forget(self, older_than: timedelta, limit: int) -> int:
+        age = self._database.later("age")
+        settled = notification.c.state != "waiting"
+        old = (
+            select(notification.c.id)
+            # What was tried then was made before: that is what there is an index of.
+            .where(notification.c.created_at < age, notification.c.tried_at < age, settled)
+            .order_by(notification.c.created_at)
+            .limit(limit)
+        )
+        # Said once more of the row itself: somebody may retry it meanwhile.
+        gone = delete(notification).where(notification.c.id.in_(old), settled)
+        with self._database.prompt() as connection:
+            return connection.execute(gone, {"age": self._database.span(-older_than)}).rowcount
 
     def get(self, id: str) -> Notification | None:
         wanted = select(*_READ).where(notification.c.id == clean_text(id))

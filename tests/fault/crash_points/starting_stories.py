@@ -47,7 +47,7 @@ def sending_an_event(stage: Stage) -> Iterator[None]:
 
 
 def forgetting_events(stage: Stage) -> Iterator[None]:
-    """An engine looks for old events soon after it has begun to lead."""
+    """An engine looks for old events and notifications soon after it has begun to lead."""
     stage.stop("engine")
     yield
     yield

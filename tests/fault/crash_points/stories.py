@@ -149,6 +149,7 @@ STORIES: Mapping[str, Story] = {
     "events.add.rows": sending_an_event,
     "events.forget": forgetting_events,
     "notifications.settle": telling_of_an_end,
+    "notifications.forget": forgetting_events,
     "notifications.retry": telling_once_more,
     "triggers.pause": steering_a_trigger,
     "triggers.resume": steering_a_trigger,
