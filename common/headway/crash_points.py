@@ -66,6 +66,8 @@ POINTS: Final[dict[str, tuple[Process, ...]]] = {
     "backfills.steer.rows": ("api",),
     "backfills.cancel": ("api",),
     "backfills.cancel.rows": ("api",),
+    "backfills.set_lane": ("api",),
+    "backfills.set_lane.rows": ("api",),
     "backfills.retry": ("api",),
     "backfills.retry.rows": ("api",),
     "definitions.put": ("api",),

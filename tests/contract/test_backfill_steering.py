@@ -30,6 +30,41 @@ def test_a_pause_starts_no_more_and_goes_on_later(lane: Lane) -> None:
     assert [row["actor"] for row in rows] == ["bob", "ann", "ann"]
 
 
+def test_a_lane_is_made_wider_and_narrower(lane: Lane) -> None:
+    id = lane.start(9)
+    assert lane.fire() == 2
+    assert lane.backfills.set_lane(id, max_in_flight=4, actor="bob") == 2
+    assert lane.fire() == 2
+    assert lane.backfills.set_lane(id, max_in_flight=3, actor="eve") == 4
+    first, second, *_ = lane.take_in()
+    lane.end(first)
+    assert lane.fire() == 0  # three are under way still
+    lane.end(second)
+    assert lane.fire() == 1
+    assert lane.backfills.set_lane(id, max_in_flight=3, actor="eve") == 3  # changes nothing
+    rows, _ = lane.storage.queries.audit(run=None, teams=[TEAM], limit=2, cursor=None)
+    lanes = [(row["actor"], row["transitions"][0]["max_in_flight"]) for row in rows]
+    assert lanes == [("eve", [4, 3]), ("bob", [2, 4])]
+
+
+def test_the_lane_of_one_that_has_ended_stays(lane: Lane) -> None:
+    id = lane.start(1)
+    lane.backfills.cancel(id, actor="ann", reason=None, keep_running=True)
+    assert lane.backfills.set_lane(id, max_in_flight=4, actor="bob") is None
+    assert lane.backfills.set_lane("nope", max_in_flight=4, actor="bob") is None
+    assert lane.one(id).wanted.max_in_flight == 2
+
+
+def test_what_was_decided_for_a_wider_lane_does_not_hold_after_it(lane: Lane) -> None:
+    id = lane.start(5, max_in_flight=5)
+    before = lane.one(id)
+    stale = lane.backfiller._step(before, [])
+    lane.backfills.set_lane(id, max_in_flight=1, actor="ann")
+    assert not lane.backfiller._take(lane.world.lease, before, stale)
+    assert lane.asked() == []
+    assert lane.fire() == 1
+
+
 def test_what_was_decided_before_a_pause_does_not_hold_after_it(lane: Lane) -> None:
     id = lane.start(3)
     stale = lane.backfiller._step(lane.one(id), [])

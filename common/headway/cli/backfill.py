@@ -49,6 +49,7 @@ def register(app: typer.Typer) -> None:
     group.command("show", help="Show a backfill, its progress and its dates.")(show)
     group.command("pause", help="Let a backfill start no more runs for now.")(pause)
     group.command("resume", help="Let a paused backfill go on.")(resume)
+    group.command("set", help="Change how many runs are under way at a time.")(set_lane)
     group.command("cancel", help="End a backfill and cancel its runs.")(cancel)
     group.command("retry", help="Run the dates anew that did not succeed.")(retry)
     app.add_typer(group, name="backfill", help="Run a range of a schedule's dates; steer it.")
@@ -246,6 +247,25 @@ def pause(id: IdArgument, json: JsonOption = False) -> int:
 def resume(id: IdArgument, json: JsonOption = False) -> int:
     """Let a paused backfill go on."""
     return _steer(id, "resume", as_json=json)
+
+
+def set_lane(
+    id: IdArgument,
+    max_in_flight: Annotated[
+        int,
+        typer.Option("--max-in-flight", min=1, max=1000, help="How many runs at the same time."),
+    ],
+    json: JsonOption = False,
+) -> int:
+    """Change how many runs of a backfill are under way at a time; those that are go on."""
+    with connect() as client:
+        answer = client.change_backfill(backfill_id(client, id), max_in_flight=max_in_flight)
+    if json:
+        print_document(answer)
+        return 0
+    before = f", formerly {answer['before']}" if answer.get("changed") else " already"
+    print(f"backfill {answer['id']}: {answer['max_in_flight']} at a time{before}")
+    return 0
 
 
 def cancel(

@@ -183,6 +183,13 @@ class Client:
         # Not repeated: whoever asks again is told that there is nothing to do.
         return self._json(Call("POST", f"{_BASE}/backfills/{_part(id)}/{verb}", json=body or {}))
 
+    def change_backfill(self, id: str, *, max_in_flight: int) -> Json:
+        """Change how many runs of a backfill may be under way; again, it changes nothing."""
+        headers = {"Idempotency-Key": self._new_key()}
+        body = {"max_in_flight": max_in_flight}
+        path = f"{_BASE}/backfills/{_part(id)}"
+        return self._json(Call("PATCH", path, json=body, headers=headers))
+
     # --- the installation ----------------------------------------------------------------------
 
     def pipelines(self) -> Json:

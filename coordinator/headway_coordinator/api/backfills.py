@@ -14,6 +14,7 @@ from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.paging import Cursor, Limit, Page, answer_of_teams
 from headway_coordinator.api.shapes import (
     CancelBackfill,
+    ChangeBackfill,
     Key,
     NameQuery,
     Nothing,
@@ -73,6 +74,14 @@ def backfill(
 ) -> Response:
     """Show a backfill, its progress and a page of its dates, in its order."""
     return answer(cases.shown_backfill(parts.storage, identity, id, limit=limit, cursor=cursor))
+
+
+@router.patch("/backfills/{id}")
+def change(parts: Parts, identity: Starter, id: RunId, body: ChangeBackfill) -> Response:
+    """Change how many of its runs may be under way; those that are go on."""
+    result = cases.change_backfill(parts.storage, identity, id, max_in_flight=body.max_in_flight)
+    parts.nudge_triggers()
+    return answer(result)
 
 
 @router.post("/backfills/{id}/pause")

@@ -109,6 +109,12 @@ class StartBackfill(Shape):
     dry_run: bool = False
 
 
+class ChangeBackfill(Shape):
+    """`max_in_flight`: how many of its runs may be under way at a time from now on."""
+
+    max_in_flight: Annotated[int, Field(ge=1, le=1000)]
+
+
 class CancelBackfill(Shape):
     reason: Text | None = None
     keep_running: bool = False

@@ -128,6 +128,12 @@ class Backfills(Protocol):
         Returns how many were asked; None if it has ended.
         """
 
+    def set_lane(self, id: str, *, max_in_flight: int, actor: str) -> int | None:
+        """Change how many of its runs may be under way; those that are go on.
+
+        Returns how many it was before; None, with nothing changed, if it has ended.
+        """
+
     def retry(self, id: str, *, actor: str) -> int | None:
         """Let the dates whose run did not succeed wait again, in a backfill that was not cancelled.
 

@@ -108,7 +108,7 @@ class Backfiller:
         id = backfill.id
         try:
             with self._storage.deciding(lease) as transaction:
-                transaction.hold_backfill(id)
+                transaction.hold_backfill(id, backfill.wanted.max_in_flight)
                 transaction.settle_dates(step.ended)
                 transaction.start(step.runs)
                 transaction.take_dates(id, step.taken)

@@ -185,6 +185,23 @@ def cancel_backfill(
     return {"id": found.id, "state": "cancelled", "cancelled_runs": asked}
 
 
+def change_backfill(
+    storage: Storage, identity: Identity, id: str, *, max_in_flight: int
+) -> dict[str, Any]:
+    """Change how many of its runs may be under way at a time.
+
+    Raises ConflictError if it has ended.
+    """
+    found = visible_backfill(storage, identity, id)
+    before = storage.backfills.set_lane(
+        found.id, max_in_flight=max_in_flight, actor=identity.subject
+    )
+    if before is None:
+        raise _unfit(storage, found, "it starts no more runs")
+    changed = before != max_in_flight
+    return {"id": found.id, "max_in_flight": max_in_flight, "before": before, "changed": changed}
+
+
 def retry_backfill(storage: Storage, identity: Identity, id: str) -> dict[str, Any]:
     """Make new runs for the dates whose run did not succeed.
 

@@ -237,8 +237,9 @@ class Deciding(Protocol):
     ) -> None:
         """End the waiting of the trigger's decisions on these events, all of which wait."""
 
-    def hold_backfill(self, backfill: str) -> None:
-        """Keep a backfill that is running from being steered, else PreconditionFailed.
+    def hold_backfill(self, backfill: str, max_in_flight: int) -> None:
+        """Keep a running backfill whose lane is so wide from being steered or changed, else
+        PreconditionFailed.
 
         To be called before anything else is done to it.
         """

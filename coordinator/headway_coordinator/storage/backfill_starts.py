@@ -32,7 +32,11 @@ class BackfillStatements:
         now = database.now
         self._hold = (
             select(backfill.c.id)
-            .where(backfill.c.id == bindparam("of_backfill"), BACKFILL_RUNNING)
+            .where(
+                backfill.c.id == bindparam("of_backfill"),
+                BACKFILL_RUNNING,
+                backfill.c.max_in_flight == bindparam("of_lane"),
+            )
             .with_for_update(key_share=True)
         )
         self._taken = database.rows(**types_of(backfill_run, _TAKEN))
@@ -72,9 +76,10 @@ class BackfillStatements:
             .values(state="done", ended_at=now)
         )
 
-    def hold(self, connection: Connection, id: str) -> None:
-        held = connection.execute(self._hold, {"of_backfill": id}).all()
-        expect(len(held), 1, "running backfills")
+    def hold(self, connection: Connection, id: str, max_in_flight: int) -> None:
+        given = {"of_backfill": id, "of_lane": max_in_flight}
+        held = connection.execute(self._hold, given).all()
+        expect(len(held), 1, "running backfills of that lane")
 
     def take(self, connection: Connection, id: str, taken: Sequence[TakenDate]) -> None:
         if taken:

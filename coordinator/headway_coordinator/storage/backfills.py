@@ -247,6 +247,29 @@ class StoredBackfills:
             connection.execute(self._insert_cancels, self._cancels.params(rows))
         return len(going_on)
 
+    @crash_point("backfills.set_lane")
+    def set_lane(self, id: str, *, max_in_flight: int, actor: str) -> int | None:
+        with self._database.transaction() as connection:
+            return self._set_lane(connection, id, max_in_flight, actor)
+
+    @crash_point("backfills.set_lane.rows")
+    def _set_lane(
+        self, connection: Connection, id: str, max_in_flight: int, actor: str
+    ) -> int | None:
+        same = backfill.c.id == clean_text(id), backfill.c.state.in_(("paused", "running"))
+        held = select(backfill.c.team, backfill.c.state, backfill.c.max_in_flight).where(*same)
+        row = connection.execute(held.with_for_update(key_share=True)).one_or_none()
+        if row is None:
+            return None
+        before = int(row.max_in_flight)
+        if before != max_in_flight:
+            change = update(backfill).where(*same, backfill.c.max_in_flight == before)
+            moved = connection.execute(change.values(max_in_flight=max_in_flight))
+            expect(moved.rowcount, 1, "backfills of that lane")
+            lane = [before, max_in_flight]
+            self._note(connection, id, row.team, row.state, actor, max_in_flight=lane)
+        return before
+
     @crash_point("backfills.retry")
     def retry(self, id: str, *, actor: str) -> int | None:
         with self._database.transaction() as connection:

@@ -196,8 +196,8 @@ class OpenDeciding:
         moved = self._connection.execute(self._made.settle, given)
         expect(moved.rowcount, len(events), "decisions")
 
-    def hold_backfill(self, backfill: str) -> None:
-        self._made.backfills.hold(self._connection, backfill)
+    def hold_backfill(self, backfill: str, max_in_flight: int) -> None:
+        self._made.backfills.hold(self._connection, backfill, max_in_flight)
 
     @crash_point("deciding.take_dates")
     def take_dates(self, backfill: str, taken: Sequence[TakenDate]) -> None:

@@ -96,7 +96,7 @@ def backfilling(stage: Stage) -> Iterator[None]:
 
 
 def steering_a_backfill(stage: Stage) -> Iterator[None]:
-    """One is paused, goes on and is cancelled; another one, which failed, is retried."""
+    """One is paused, widened, goes on and is cancelled; another one, which failed, is retried."""
     client = stage.cluster.client
     number = len(client.backfills(limit=500)["backfills"])
     steered, failing = f"steered-{number}", f"failing-{number}"
@@ -113,7 +113,9 @@ def steering_a_backfill(stage: Stage) -> Iterator[None]:
     def start_and_steer() -> None:
         for name, days in ((steered, 90), (failing, 1)):
             ids[name] = client.start_backfill(_days(name, days), key=name)["id"]
-        steer(steered, "pause", "resume", "cancel")
+        steer(steered, "pause")
+        client.change_backfill(ids[steered], max_in_flight=5)
+        steer(steered, "resume", "cancel")
         wait_until(lambda: _if_done(stage, ids[failing]), what="the end of what fails")
         steer(failing, "retry")
 
@@ -121,7 +123,8 @@ def steering_a_backfill(stage: Stage) -> Iterator[None]:
     yield
     yield
     wait_until(stage.ask, what="the steering")
-    assert client.backfill(ids[steered])["state"] == "cancelled"
+    shown = client.backfill(ids[steered])
+    assert (shown["state"], shown["max_in_flight"]) == ("cancelled", 5)
     done = wait_until(lambda: _if_done(stage, ids[failing]), what="the end of the retry")
     assert done["progress"]["failed"] == 1
     assert len(client.runs(pipeline=failing)["runs"]) > 1

@@ -142,6 +142,8 @@ STORIES: Mapping[str, Story] = {
     "backfills.steer.rows": steering_a_backfill,
     "backfills.cancel": steering_a_backfill,
     "backfills.cancel.rows": steering_a_backfill,
+    "backfills.set_lane": steering_a_backfill,
+    "backfills.set_lane.rows": steering_a_backfill,
     "backfills.retry": steering_a_backfill,
     "backfills.retry.rows": steering_a_backfill,
     "upstream.acknowledge": sending_an_event,

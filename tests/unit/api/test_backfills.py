@@ -144,6 +144,29 @@ def test_pause_resume_cancel_and_retry(daily: House) -> None:
     assert steer(daily, id, "resume").status_code == 409
 
 
+def test_the_lane_of_a_running_backfill_is_changed(daily: House) -> None:
+    id = started(daily, max_in_flight=1)
+
+    def change(lane: int, role: Any = "operator", team: str = "analytics") -> Any:
+        body = {"max_in_flight": lane}
+        return daily.ask(role, "PATCH", f"{PATH}/{id}", team=team, json=body)
+
+    nudges = daily.trigger_nudges
+    answer = change(5)
+    assert (answer.status_code, daily.trigger_nudges) == (200, nudges + 1)
+    assert answer.json() == {"id": id, "max_in_flight": 5, "before": 1, "changed": True}
+    assert change(5).json()["changed"] is False
+    fire(daily)
+    assert shown(daily, id)["progress"]["in_flight"] == 5
+    assert [change(n).status_code for n in (0, 1001)] == [422, 422]
+    assert change(2, role="viewer").status_code == 403
+    assert change(2, team="others").status_code == 404
+    assert shown(daily, id)["max_in_flight"] == 5
+    steer(daily, id, "cancel")
+    ended = change(2)
+    assert (ended.status_code, ended.json()["code"]) == (409, "backfill_state")
+
+
 def test_nothing_waits_in_a_backfill_that_was_cancelled(daily: House) -> None:
     id = started(daily)
     fire(daily)

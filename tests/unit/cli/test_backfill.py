@@ -243,3 +243,17 @@ def test_what_does_not_fit_is_a_refusal(headway: Command, api: ApiDouble) -> Non
     api.on(f"POST /backfills/{ID}/pause", problem(409, "backfill_state", "it is done"))
     done = headway("backfill", "pause", ID, "--json")
     assert (done.status, done.document["error"]["code"]) == (4, "backfill_state")
+
+
+@pytest.mark.parametrize(
+    ("before", "changed", "said"),
+    [(3, True, "8 at a time, formerly 3"), (8, False, "8 at a time already")],
+)
+def test_set(headway: Command, api: ApiDouble, before: int, changed: bool, said: str) -> None:
+    answer = {"id": ID, "max_in_flight": 8, "before": before, "changed": changed}
+    api.on(f"PATCH /backfills/{ID}", Reply(answer))
+    done = headway("backfill", "set", ID, "--max-in-flight", "8")
+    assert (done.status, done.out) == (0, f"backfill {ID}: {said}\n")
+    assert api.asked[0].body == {"max_in_flight": 8}
+    assert headway("backfill", "set", ID, "--max-in-flight", "8", "--json").document == answer
+    assert headway("backfill", "set", ID).status == 2

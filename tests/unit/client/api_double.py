@@ -87,7 +87,7 @@ def api_double() -> Iterator[ApiDouble]:
         def do_GET(self) -> None:
             self._serve()
 
-        do_PUT = do_POST = do_DELETE = do_GET
+        do_PUT = do_POST = do_PATCH = do_DELETE = do_GET
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
