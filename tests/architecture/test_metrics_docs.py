@@ -86,7 +86,8 @@ def touch_every_label(metrics: EngineMetrics) -> None:
     metrics.decided("matched")
     metrics.refused("forged")
     metrics.failed("leading")
-    metrics.states({"runs": {"running": 1}, "steps": {"ready": 1}})
+    dates = {"running backfills": {"waiting": 1}}
+    metrics.states({"runs": {"running": 1}, "steps": {"ready": 1}, **dates})
 
 
 def ended_run() -> Run:

@@ -47,6 +47,18 @@ def test_a_lane_is_made_wider_and_narrower(lane: Lane) -> None:
     assert lanes == [("eve", [4, 3]), ("bob", [2, 4])]
 
 
+def test_the_counts_for_metrics(lane: Lane) -> None:
+    lane.start(5)
+    paused, cancelled = lane.start(3), lane.start(4)
+    lane.fire()
+    lane.backfills.steer(paused, before="running", after="paused", actor="ann")
+    lane.backfills.cancel(cancelled, actor="ann", reason=None, keep_running=True)
+    counts = lane.storage.queries.counts()
+    assert counts["running backfills"] == {"waiting": 3, "in_flight": 2}
+    assert counts["paused backfills"] == {"waiting": 1, "in_flight": 2}
+    assert counts.keys() == {"runs", "steps", "running backfills", "paused backfills"}
+
+
 def test_the_lane_of_one_that_has_ended_stays(lane: Lane) -> None:
     id = lane.start(1)
     lane.backfills.cancel(id, actor="ann", reason=None, keep_running=True)

@@ -223,7 +223,8 @@ class Queries(Protocol):
         slots_free} for every queue that has steps, attempts or a live worker."""
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return {"runs": {state: n}, "steps": {state: n}} of what is open, for metrics."""
+        """Return {"runs": {state: n}, "steps": {state: n}} of what is open, for metrics; and of
+        backfills that have not ended {"running backfills": {"waiting": n, "in_flight": n}, …}."""
 
 
 class Storage(Protocol):

@@ -15,6 +15,7 @@ from headway_coordinator.integrations.listening import serve_registry
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400)
+_BACKFILLS = ("paused", "running")
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
@@ -65,6 +66,12 @@ class EngineMetrics:
         self._step_states = Gauge(
             "headway_steps_by_state", "Steps of open runs by state.", ["state"], registry=registry
         )
+        self._dates = Gauge(
+            "headway_backfill_dates",
+            "Dates that are waiting or in flight, of backfills in a state.",
+            ["state", "backfill"],
+            registry=registry,
+        )
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Expose a number that another part keeps."""
@@ -113,6 +120,10 @@ class EngineMetrics:
             gauge.clear()
             for state, count in found.items():
                 gauge.labels(state).set(count)
+        self._dates.clear()
+        for backfill in _BACKFILLS:
+            for state, count in counts.get(f"{backfill} backfills", {}).items():
+                self._dates.labels(state, backfill).set(count)
 
     def decided(self, outcome: str) -> None:
         self._decided.labels(outcome).inc()

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    TextClause,
+    cast,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
 
 from headway_coordinator.application.ports import RunFilter
 from headway_coordinator.storage.cursors import read_number
@@ -15,11 +25,49 @@ from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.queue_view import view_queues
 from headway_coordinator.storage.run_lists import list_runs
 from headway_coordinator.storage.run_story import brief_steps, show_run
-from headway_coordinator.storage.schema import RUN_OPEN, STEP_OPEN, audit, run, step
+from headway_coordinator.storage.schema import (
+    DATE_OPEN,
+    DATE_WAITING,
+    RUN_OPEN,
+    STEP_OPEN,
+    audit,
+    backfill,
+    backfill_run,
+    run,
+    step,
+)
 from headway_coordinator.storage.sweeps import StoredSweeps
 from headway_coordinator.storage.workers import StoredWorkers
 
 LIVE_WITHIN = timedelta(seconds=15)  # five heartbeats
+
+
+def _states_of(what: str, state: ColumnElement[str], is_open: TextClause) -> Select[str, str, int]:
+    named: tuple[Any, ...] = (literal_column(f"'{what}'"), state, func.count())
+    return select(*named).where(is_open).group_by(state)
+
+
+def _dates(word: str, is_open: TextClause) -> Select[str, str, int]:
+    """Each backfill's dates are counted for themselves, by index: those of the many that have
+    ended are not looked at."""
+    of: ColumnElement[str] = literal_column("backfill.state || ' backfills'")
+    state: ColumnElement[str] = literal_column(f"'{word}'")
+    mine = select(func.count()).where(backfill_run.c.backfill == backfill.c.id, is_open)
+    count = func.sum(mine.correlate(backfill).scalar_subquery())
+    return (
+        select(of, state, cast(count, Integer))
+        .where(backfill.c.state.in_([literal_column("'paused'"), literal_column("'running'")]))
+        .group_by(backfill.c.state)
+    )
+
+
+# What is counted for metrics, as (what, state, count): one statement, however much it is.
+_COUNTS = union_all(
+    _states_of("runs", run.c.state, RUN_OPEN),
+    _states_of("steps", step.c.state, STEP_OPEN),
+    _dates("waiting", DATE_WAITING),
+    _dates("in_flight", DATE_OPEN),
+)
 
 
 class StoredQueries:
@@ -70,10 +118,8 @@ class StoredQueries:
         return [queue for queue in found if teams is None or queue["team"] in teams]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        runs = select(run.c.state, func.count()).where(RUN_OPEN).group_by(run.c.state)
-        steps = select(step.c.state, func.count()).where(STEP_OPEN).group_by(step.c.state)
+        found: dict[str, dict[str, int]] = {"runs": {}, "steps": {}}
         with self._database.reading() as connection:
-            return {
-                "runs": dict(tuple(row) for row in connection.execute(runs)),
-                "steps": dict(tuple(row) for row in connection.execute(steps)),
-            }
+            for what, state, count in connection.execute(_COUNTS):
+                found.setdefault(what, {})[state] = count
+        return found
