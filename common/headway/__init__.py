@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from headway.authoring import finally_ as finally_
     from headway.authoring import has as has
     from headway.authoring import http as http
+    from headway.authoring import index as index
+    from headway.authoring import item as item
     from headway.authoring import pipeline as pipeline
     from headway.authoring import python as python
     from headway.authoring import shell as shell
@@ -29,7 +31,8 @@ __version__ = "0.1.0"
 _AUTHORING = frozenset(
     {
         *("AuthoringError", "Expression", "Handle", "Pipeline", "StepFunction"),
-        *("expression", "finally_", "has", "http", "pipeline", "python", "shell", "step", "wait"),
+        *("expression", "finally_", "has", "http", "index", "item", "pipeline", "python", "shell"),
+        *("step", "wait"),
     }
 )
 

@@ -36,9 +36,22 @@ def made_at(id: str) -> datetime | None:
         return None  # a year that no calendar here has
 
 
-def attempt_id(run: str, step_index: int, no: int) -> str:
-    """Return the id of attempt `no` (from 1) of the step at `step_index` of the run's plan.
+def attempt_id(run: str, step_index: int, no: int, child: int | None = None) -> str:
+    """Return the id of attempt `no` (from 1) of the step at `step_index` of the run's plan, or of
+    its child for the item `child`.
 
     It is derived, so that a decision made twice names the same attempt.
     """
-    return f"{run}-{step_index}-{no}"
+    return f"{run}-{step_index}{'' if child is None else f'.{child}'}-{no}"
+
+
+def attempted_step(attempt: str) -> tuple[int, int | None]:
+    """Return the index of an attempt's step in its run's plan, and its child's item if it has one.
+
+    Raises ValueError for a text that is no attempt's id.
+    """
+    parts = attempt.rsplit("-", 2)
+    if len(parts) != 3:
+        raise ValueError(f"{attempt!r} names no attempt")
+    index, dot, child = parts[1].partition(".")
+    return int(index), int(child) if dot else None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from headway.errors import DefinitionError
 from headway_coordinator.application.ports import RunFilter
-from headway_coordinator.engine.model import StepMoved
+from headway_coordinator.engine.model import Step, StepMoved
 from headway_coordinator.engine.states import RunStatus, StepStatus
 from headway_coordinator.storage import run_story
 from tests.contract.world import NOW, QUEUE, TEAM, World, ended, registration, state
@@ -190,3 +191,44 @@ def test_counts_are_of_what_is_open(world: World) -> None:
     counts = world.storage.queries.counts()
     assert counts["runs"] == {"running": 1, "paused": 1}
     assert counts["steps"]["running"] == 1
+
+
+def test_of_many_children_a_run_shows_those_that_tell_something(world: World) -> None:
+    made = state("r1")
+    world.create(made)
+    before = made.steps["extract"]
+    after = replace(before, status=StepStatus.RUNNING, attempts=1, items=tuple(range(150)))
+    ended: dict[int, Step] = {
+        7: Step("extract[7]", StepStatus.FAILED, attempts=1, failures=1, finished_at=NOW),
+        9: Step("extract[9]", StepStatus.RUNNING, attempts=1),
+    }
+    children = [
+        ended.get(i, Step(f"extract[{i}]", StepStatus.SUCCEEDED, attempts=1, finished_at=NOW))
+        for i in range(150)
+    ]
+    with world.storage.advancing(world.lease) as transaction:
+        transaction.move_steps([("r1", StepMoved(before, after))])
+        planned = made.plan.by_key["extract"]
+        transaction.expand_steps([("r1", after)], [(made.run, planned, c) for c in children])
+    queries = world.storage.queries
+
+    def names(**wanted: Any) -> list[str]:
+        shown = queries.run("r1", **wanted)
+        assert shown is not None
+        return [step["step"] for step in shown["steps"]]
+
+    assert names() == ["extract", "extract[7]", "extract[9]", "load"]
+    assert names(child="extract[8]") == ["extract", *(f"extract[{i}]" for i in (7, 8, 9)), "load"]
+    assert names(child="extract[7]") == names()
+    every = names(all_children=True)
+    assert every[:4] == ["extract", "extract[0]", "extract[1]", "extract[2]"]
+    assert len(every) == 152
+    shown = queries.run("r1")
+    assert shown is not None
+    spread = shown["steps"][0]
+    assert (spread["items"], spread["children"]) == (
+        150,
+        {"succeeded": 148, "failed": 1, "running": 1},
+    )
+    assert "items" not in shown["steps"][1]
+    assert list(queries.steps_brief("r1")) == ["extract", "load"]

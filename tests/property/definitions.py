@@ -138,6 +138,26 @@ _ANY = {
     "allow_failure": st.booleans(),
     "produces": _URIS,
 }
+_ITEMS = st.one_of(
+    st.lists(JSON, min_size=1, max_size=3), st.just("${{ [1, 2] }}"), st.just(["${{ 1 }}"])
+)
+_REPEATED: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "max_parallel": st.integers(1, 9),
+            "allow_failures": st.sampled_from([0, 3, "10%", "12.50%", "100%"]),
+        },
+    ).flatmap(
+        lambda held: st.one_of(
+            _ITEMS.map(lambda items: {"foreach": items, **held}),
+            st.dictionaries(NAMES, _ITEMS, min_size=1, max_size=2).map(
+                lambda axes: {"matrix": axes, **held}
+            ),
+        )
+    ),
+)
 _OUTPUTS = st.dictionaries(NAMES, st.sampled_from(TYPES), max_size=3)
 _PROCESS = {
     "env": VARIABLES,
@@ -173,7 +193,9 @@ HTTP = st.fixed_dictionaries(
 WAIT = st.fixed_dictionaries(
     {"wait": st.one_of(DURATIONS, st.fixed_dictionaries({"for": DURATIONS}))}, optional=_ANY
 )
-STEPS = st.one_of(RUN, PYTHON, HTTP, WAIT)
+STEPS = st.one_of(
+    st.tuples(st.one_of(RUN, PYTHON, HTTP), _REPEATED).map(lambda two: {**two[0], **two[1]}), WAIT
+)
 PARAMS = st.one_of(
     st.fixed_dictionaries({"type": st.just("string"), "default": TEXT}),
     st.fixed_dictionaries({"type": st.just("object"), "required": st.booleans()}),

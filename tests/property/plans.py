@@ -6,9 +6,14 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from headway.plan.model import Kind, Plan, PlanStep, Retry, When
+from headway.plan.model import Foreach, Kind, Plan, PlanStep, Retry, When
 from tests.unit.engine.building import plan, planned
 
+FOREACH = (
+    Foreach([]),
+    Foreach([], max_parallel=2, failures=1),
+    Foreach([], max_parallel=1, failures_percent=50),
+)
 SECOND = timedelta(seconds=1)
 
 
@@ -30,6 +35,7 @@ def steps(draw: st.DrawFn, index: int, before: list[str], final: bool) -> PlanSt
         when=draw(often | st.sampled_from(When)),
         condition=draw(st.sampled_from([None, None, "x"])),
         kind=draw(st.sampled_from([Kind.RUN, Kind.RUN, Kind.RUN, Kind.WAIT])),
+        foreach=draw(st.sampled_from([None, None, None, *FOREACH])),
         retry=Retry(max=draw(st.integers(0, 2)), delay=4 * SECOND),
         queue_timeout=draw(st.sampled_from([None, None, 20 * SECOND])),
         final=final,

@@ -103,13 +103,13 @@ def simulate(graph: Graph, slots: int, rank: Rank) -> timedelta:
         for change in changes:
             if isinstance(change, StepMoved) and change.after.status is StepStatus.READY:
                 step = graph.plan.by_key[change.after.key]
-                backlog.add(QUEUE, Waiting(rank(step.key), run.now, "r", step.index, step.key))
+                backlog.add(QUEUE, Waiting(rank(step.key), run.now, "r", (step.index, 0), step.key))
         if not busy or busy[0][0] > run.now:  # all that ends at this moment has ended
             for waiting in backlog.take(QUEUE, slots - len(busy), lambda _: True):
                 assert all(ended[need] <= run.now for need in graph.needs[waiting.step])
                 run.admit(waiting.step)
                 until = run.now + graph.times[waiting.step]
-                heapq.heappush(busy, (until, waiting.index, waiting.step))
+                heapq.heappush(busy, (until, waiting.place[0], waiting.step))
         if not busy:
             break
         run.now, _, key = heapq.heappop(busy)

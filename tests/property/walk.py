@@ -91,7 +91,7 @@ def admission() -> list[str]:
     backlog = Backlog()
     now = Journey.of(planned("a")).now
     for index, name in enumerate(names):
-        backlog.add(name, Waiting(0, now, f"r{index}", 0, "a"))
+        backlog.add(name, Waiting(0, now, f"r{index}", (0, 0), "a"))
     found = windows(workers, dict.fromkeys(reversed(names), 1), {})
     return [*map(str, found.items()), *backlog.queues()]
 

@@ -13,7 +13,7 @@ from headway.authoring.building import Handle, finally_
 from headway.authoring.mistakes import AuthoringError
 from headway.authoring.pipelines import Pipeline, pipeline
 from headway.authoring.steps import StepFunction, http, python, shell, step, wait
-from headway.authoring.values import Expression, expression, has
+from headway.authoring.values import Expression, expression, has, index, item
 
 __all__ = [
     "AuthoringError",
@@ -25,6 +25,8 @@ __all__ = [
     "finally_",
     "has",
     "http",
+    "index",
+    "item",
     "pipeline",
     "python",
     "shell",

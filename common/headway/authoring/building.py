@@ -152,17 +152,23 @@ class Handle:
 
     @property
     def outputs(self) -> Expression:
-        """All of its outputs, as an object."""
+        """All of its outputs, as an object; of a step that runs for each item, a list of them."""
         return Expression(f"steps.{self.name}.outputs", is_atom=True)
 
     def __getitem__(self, output: Any) -> Expression:
-        """Return one output, which makes the step that uses it wait for this one."""
+        """Return one output, which makes the step that uses it wait for this one.
+
+        Of a step that runs for each item: a list, with the output of each.
+        """
         if not isinstance(output, str):
             message = f"an output of `{self.name}` is named by text, not {output!r}"
             raise AuthoringError("wrong_type", message, 'such as step["rows"]')
         known = self._node.outputs
         if known is not None and output not in known:
             raise AuthoringError("unknown_name", *self._undeclared(output, known))
+        if {"foreach", "matrix"} & self._node.keys.keys():
+            source = f"steps.{self.name}.outputs.map(o, o.{output})"
+            return Expression(source, is_atom=True)
         return self.outputs[output]
 
     def after(self, *steps: Any) -> Handle:
@@ -191,8 +197,9 @@ class Handle:
         return self
 
     def map(self, *_: Any, **__: Any) -> NoReturn:
-        """Not available in this version."""
-        raise not_yet("map")
+        """Refused: it is the step's function that is mapped over a list."""
+        message = f"`{self.name}` is a step already"
+        raise AuthoringError("bad_arguments", message, "map the function: load.map(items)")
 
     def __bool__(self) -> NoReturn:
         message = f"the step `{self.name}` has not run while the pipeline is built"
@@ -222,12 +229,6 @@ class Handle:
         message = f"step `{self.name}` declares no output `{output}`"
         hint = f'declare it: outputs={{"{output}": str}}, or a TypedDict as the result\'s type'
         return message, did_you_mean(output, sorted(known)) or hint
-
-
-def not_yet(what: str) -> AuthoringError:
-    """Return the error for `.map()`, which definitions have no key for yet."""
-    message = f"`.{what}()` is not available in this version: a definition has no `foreach`"
-    return AuthoringError("not_supported", message, "go through the list inside one step")
 
 
 def references(value: Any) -> Iterator[str]:

@@ -6,13 +6,13 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NoReturn, TypedDict, Unpack, get_type_hints, overload
+from typing import Any, TypedDict, Unpack, get_type_hints, overload
 
 from headway.authoring.annotations import Unmappable, declared, outputs_of
-from headway.authoring.building import Handle, Node, current, demand, keys_of, not_yet
+from headway.authoring.building import Handle, Node, current, demand, keys_of
 from headway.authoring.mistakes import AuthoringError
 from headway.authoring.sites import Given, Site, caller, of_function
-from headway.authoring.values import Expression
+from headway.authoring.values import Expression, item
 
 Duration = str | timedelta
 Values = Mapping[str, Any]
@@ -30,6 +30,10 @@ class StepKeys(TypedDict, total=False):
     timeout: Duration
     queue_timeout: Duration
     allow_failure: bool
+    foreach: Sequence[Any] | Expression
+    matrix: Mapping[str, Sequence[Any] | Expression]
+    max_parallel: int
+    allow_failures: int | str
     outputs: Mapping[str, Any]
     env: Values
     inputs: Values
@@ -63,9 +67,17 @@ class StepFunction:
             self.__headway_function__, {**self._keys, **keys_of({**keys}, site)}, site
         )
 
-    def map(self, *_: Any, **__: Any) -> NoReturn:
-        """Not available in this version."""
-        raise not_yet("map")
+    def map(self, items: Sequence[Any] | Expression, /, *args: Any, **kwargs: Any) -> Handle:
+        """Make one step that runs for each item, with the item as its first argument.
+
+        The other arguments are the same for all: `load.map(parts["names"], region="eu")`. How many
+        run at once and may fail say the keys: `.with_options(max_parallel=8)`.
+        """
+        demand(".map()")
+        site = caller()
+        foreach = {**self._keys, "foreach": Given(items, site, 0)}
+        mapped = StepFunction(self.__headway_function__, foreach, self._site)
+        return mapped._made((item, *args), kwargs, site)
 
     def _made(self, args: tuple[Any, ...], kwargs: dict[str, Any], site: Site) -> Handle:
         keys = dict(self._keys)

@@ -132,7 +132,7 @@ class Expression:
         raise self._unknown("so it is neither true nor false yet", hint)
 
     def __iter__(self) -> NoReturn:
-        hint = "go through it inside one step; `.map()` is not available in this version"
+        hint = "let a step run for each item: load.map(…)"
         raise self._unknown("so it has no items yet", hint)
 
     def __contains__(self, item: object) -> NoReturn:
@@ -158,6 +158,11 @@ class Expression:
 
     def _behind(self, sign: str, other: object) -> Expression:
         return Expression(f"{literal(other)} {sign} {self._atom()}")
+
+
+# In a step that runs for each item: the item, and its number from 0.
+item = Expression("item", is_atom=True)
+index = Expression("index", is_atom=True)
 
 
 def expression(source: str) -> Expression:

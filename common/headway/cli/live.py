@@ -72,10 +72,12 @@ class LiveProgress:
             return f"again in {span(left)}: {step.failure() or ''}".rstrip(": ")
         if step.state == "failed":
             return step.failure() or ""
+        if (spread := step.spread()) is not None:
+            return spread
         return reason_words(step.state, step.reason) if step.done and step.reason else ""
 
     def _caption(self, run: Snapshot, hidden: int) -> Text:
-        done = sum(step.done for step in run.steps)
+        own = [step for step in run.steps if not step.is_child]
         more = f", {hidden} not shown" if hidden else ""
-        count = f"{done} of {len(run.steps)} steps{more}"
+        count = f"{sum(step.done for step in own)} of {len(own)} steps{more}"
         return Text(clean(f"{run.pipeline} {run.id}: {state_words(run.state)}, {count}"))

@@ -9,6 +9,8 @@ from headway.cli.snapshot import Snapshot, StepView
 from headway.clock import Clock
 from headway.reasons import reason_words
 
+_FEW_ITEMS = 20
+
 
 class PlainProgress:
     """Writes a line when the run or a step has another state or attempt than before."""
@@ -21,11 +23,12 @@ class PlainProgress:
 
     def show(self, run: Snapshot) -> None:
         """Write what has changed since the last call."""
+        quiet = _many_children(run)
         for step in run.steps:
             mark = (step.phase, step.tries)
             before = self._seen.get(step.name, ("pending", 0))
             self._seen[step.name] = mark
-            if mark != before:
+            if mark != before and not (step.name in quiet and step.state != "failed"):
                 self._line(step.name, transition(step))
         if run.state != self._run_state:
             words = state_words(run.state)
@@ -44,10 +47,18 @@ class PlainProgress:
         print(clean(f"{at}  {subject}  {words}"), file=self._stream, flush=True)
 
 
+def _many_children(run: Snapshot) -> set[str]:
+    """Return the children of steps with many items: a line for each would hide all else."""
+    many = {step.name for step in run.steps if (step.items or 0) > _FEW_ITEMS}
+    return {s.name for s in run.steps if s.is_child and s.name.partition("[")[0] in many}
+
+
 def transition(step: StepView) -> str:
     """Return a step's state, with the attempt, the duration and the cause where they matter."""
     parts = [state_words(step.phase)]
-    if step.tries > 1 or step.phase == "running":
+    if (spread := step.spread()) is not None:
+        parts.append(spread)
+    elif step.tries > 1 or step.phase == "running":
         parts.append(f"attempt {step.tries}")
     if step.done and (seconds := step.seconds()) is not None:
         parts.append(f"after {span(seconds)}")

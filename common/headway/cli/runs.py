@@ -78,10 +78,18 @@ def _row(row: Any) -> tuple[str, ...]:
     return (*names, run_words(row), created, span(took))
 
 
-def show(id: RunArgument, json: JsonOption = False) -> int:
-    """Show a run, its steps and their attempts."""
+def show(
+    id: RunArgument,
+    children: Annotated[
+        bool, typer.Option("--children", help="Every item of steps that have many.")
+    ] = False,
+    json: JsonOption = False,
+) -> int:
+    """Show a run, its steps and their attempts; of many items those that run or have failed."""
     with connect() as client:
         document = client.run(run_id(client, id))
+        if children:
+            document = {**document, "steps": client.steps(document["id"])["steps"]}
         address = client.address
     if json:
         print_document(document)
@@ -96,7 +104,7 @@ def show(id: RunArgument, json: JsonOption = False) -> int:
 
 
 def _step_row(step: StepView) -> tuple[str, ...]:
-    note = step.failure() if step.state in ("failed", "retry_wait") else None
+    note = step.failure() if step.state in ("failed", "retry_wait") else step.spread()
     tries = str(step.tries or "-")
     return step.name, state_words(step.phase), tries, span(step.seconds()), one_line(note or "", 80)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from headway.cli.printing import between, rows_of
@@ -21,16 +21,34 @@ def terminal(run_state: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """One step; `attempts` are the API's rows, oldest first."""
+    """One step; `attempts` are the API's rows, oldest first.
+
+    A step with `items` has so many children, and of each state so many as `children` says; its
+    outputs are a list, one for each.
+    """
 
     name: str
     state: str
     reason: str | None
-    outputs: Mapping[str, Any]
+    outputs: Any
     artifacts: tuple[Mapping[str, Any], ...]
     attempts: tuple[Mapping[str, Any], ...]
     error: Any
     due_at: str | None
+    items: int | None = None
+    children: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_child(self) -> bool:
+        return "[" in self.name
+
+    def spread(self) -> str | None:
+        """Return how far the items of a step have come, such as `3 of 10 items, 1 failed`."""
+        if self.items is None:
+            return None
+        counts = {state: self.children.get(state, 0) for state in ("succeeded", "failed")}
+        failed = f", {counts['failed']} failed" if counts["failed"] else ""
+        return f"{sum(counts.values())} of {self.items} items{failed}"
 
     @property
     def done(self) -> bool:
@@ -90,9 +108,10 @@ class Snapshot:
                 "state": step.state,
                 "attempts": step.tries,
                 "reason": step.reason,
-                "outputs": dict(step.outputs),
+                "outputs": step.outputs,
             }
             for step in self.steps
+            if not step.is_child
         }
 
 
@@ -115,11 +134,13 @@ def _step(row: Mapping[str, Any]) -> StepView:
         name=str(row.get("step") or row.get("name")),
         state=str(row.get("state")),
         reason=row.get("reason"),
-        outputs=outputs if isinstance(outputs, Mapping) else {},
+        outputs=outputs if isinstance(outputs, Mapping | list) else {},
         artifacts=tuple(rows_of(row, "artifacts")),
         attempts=tuple(rows_of(row, "attempts")),
         error=row.get("error"),
         due_at=row.get("due_at"),
+        items=items if isinstance(items := row.get("items"), int) else None,
+        children=counts if isinstance(counts := row.get("children"), Mapping) else {},
     )
 
 

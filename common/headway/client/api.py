@@ -96,6 +96,10 @@ class Client:
     def run(self, id: str) -> Json:
         return self._get(f"/runs/{_part(id)}")
 
+    def steps(self, id: str) -> Json:
+        """Return the run's steps with every child of each, however many there are."""
+        return self._get(f"/runs/{_part(id)}/steps", {"children": "all"})
+
     def explain(self, id: str) -> Json:
         return self._get(f"/runs/{_part(id)}/explain")
 

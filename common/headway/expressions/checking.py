@@ -105,6 +105,8 @@ class _Checker:
             self._fault(node.offset, "bad_expression", message)
         elif node.name not in self._scope.roots:
             self._unknown_root(node, bound)
+        if node.name == "index":
+            return "int"
         return "object" if node.name in ("run", "event") else "any"
 
     def _unknown_root(self, node: Ident, bound: Mapping[str, str]) -> None:
@@ -252,7 +254,15 @@ class _Checker:
                 message = f"`{root}` must be followed by a name, as in `{root}.x`"
                 self._fault(links[0].offset, "bad_expression", message)
                 return "any"
+        if known and root == "item" and self._scope.item is not None:
+            self._item(links[0], self._scope.item)
         return self.type_of(node.base, bound)
+
+    def _item(self, link: Link, known: frozenset[str]) -> None:
+        key = link.key()
+        if key is not None and key not in known:
+            hint = did_you_mean(key, known) or _listed(sorted(known))
+            self._fault(link.offset, "unknown_name", f"the matrix has no axis `{key}`", hint)
 
     def _of_root(self, root: str, links: list[Link]) -> str:
         link = links.pop(0)
@@ -294,17 +304,38 @@ class _Checker:
         return self._output(name, links) if field == "outputs" else STEP_FIELDS[field]
 
     def _output(self, name: str, links: list[Link]) -> str:
-        key = links[0].key() if links else None
-        if key is None or name not in self._scope.outputs:
+        if name in self._scope.lists:
+            return self._list_of_outputs(name, links)
+        if not links or links[0].key() is None or name not in self._scope.outputs:
             return "any"
-        declared = self._scope.outputs[name]
+        return self._one_output(name, links)
+
+    def _list_of_outputs(self, name: str, links: list[Link]) -> str:
+        """The outputs of a step that runs for each item are a list of objects."""
+        if not links or links[0].kind == "call":
+            return "list"
         link = links.pop(0)
-        if key in declared:
-            return declared[key]
-        hint = did_you_mean(key, declared) or f"declare it: outputs: {{{key}: …}}"
-        message = f"step `{name}` declares no output `{key}`"
-        self._fault(link.offset, "unknown_name", message, hint)
+        if link.key() is None:
+            for argument in link.arguments:
+                self.type_of(argument, {})
+            return self._one_output(name, links) if links else "object"
+        message = f"the outputs of `{name}` are a list, one object for each item"
+        hint = f"such as steps.{name}.outputs.map(o, o.{link.key()})"
+        self._fault(link.offset, "wrong_type", message, hint)
+        links.clear()
         return "any"
+
+    def _one_output(self, name: str, links: list[Link]) -> str:
+        key = links[0].key()
+        declared = self._scope.outputs.get(name, {})
+        if key is None:
+            return "object"
+        link = links.pop(0)
+        if key not in declared:
+            hint = did_you_mean(key, declared) or f"declare it: outputs: {{{key}: …}}"
+            message = f"step `{name}` declares no output `{key}`"
+            self._fault(link.offset, "unknown_name", message, hint)
+        return declared.get(key, "any")
 
     def _link(self, link: Link, kind: str, bound: Mapping[str, str]) -> str:
         if link.kind == "call":

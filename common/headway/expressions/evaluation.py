@@ -93,8 +93,14 @@ def context(
 
 
 def _step(step: Mapping[str, Any], types: Mapping[str, str]) -> dict[str, Any]:
-    outputs = {name: _typed(value, types.get(name)) for name, value in step["outputs"].items()}
-    return {**step, "outputs": outputs}
+    outputs = step["outputs"]
+    if isinstance(outputs, list):  # one for each item
+        return {**step, "outputs": [_outputs(each, types) for each in outputs]}
+    return {**step, "outputs": _outputs(outputs, types)}
+
+
+def _outputs(outputs: Mapping[str, Any], types: Mapping[str, str]) -> dict[str, Any]:
+    return {name: _typed(value, types.get(name)) for name, value in outputs.items()}
 
 
 def _typed(value: Any, kind: str | None) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from headway.expressions.syntax import Expr, Ident, Link, Member, children, parse
 
-_SIMPLE = re.compile(r"\s*(params|steps|run|event|item)((?:\.[a-zA-Z_][a-zA-Z0-9_]*)*)\s*")
+_SIMPLE = re.compile(r"\s*(params|steps|run|event|item|index)((?:\.[a-zA-Z_][a-zA-Z0-9_]*)*)\s*")
 RESERVED = frozenset(
     {
         *("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import"),

@@ -34,6 +34,8 @@ class Scope:
     which is never `step`, the one that it belongs to.
 
     `roots` are the names that mean something here: `event` and `item` only where there is one.
+    `lists` are the steps whose outputs are a list, one object for each item. `item` has the fields
+    of this step's items, where they are known.
     `absent` says of other roots why not, for the hint.
     """
 
@@ -42,6 +44,8 @@ class Scope:
     upstream: Container[str] = frozenset()
     roots: frozenset[str] = frozenset({"params", "steps", "run"})
     step: str = ""
+    lists: frozenset[str] = frozenset()
+    item: frozenset[str] | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from headway.errors import DefectError
 from headway.plan.digest import digest_of
-from headway.plan.model import Kind, Notify, Overlap, Plan, PlanStep, Retry, When
+from headway.plan.model import Foreach, Kind, Notify, Overlap, Plan, PlanStep, Retry, When
 
 BODY_KEYS = ("env", "with", "outputs", "artifacts", "inputs", "workdir", "interpreter")
 
@@ -109,7 +109,24 @@ def _plan_step(step: Mapping[str, Any], index: int, *, final: bool) -> PlanStep:
         final=final,
         allow_failure=step["allow_failure"],
         produces=tuple(step.get("produces") or ()),
+        foreach=_foreach(step),
         body={kind.value: step[kind.value], **{key: step[key] for key in BODY_KEYS}},
+    )
+
+
+def _foreach(step: Mapping[str, Any]) -> Foreach | None:
+    matrix = step.get("matrix")
+    items = step.get("foreach") if matrix is None else matrix
+    if items is None:
+        return None
+    allowed = step.get("allow_failures") or 0
+    percent = float(allowed[:-1]) if isinstance(allowed, str) else None
+    return Foreach(
+        items,
+        is_matrix=matrix is not None,
+        max_parallel=step.get("max_parallel"),
+        failures=0 if percent is not None else allowed,
+        failures_percent=percent,
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
+
+from headway.plan.children import parent_of
 
 
 class When(StrEnum):
@@ -56,6 +59,27 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreach:
+    """A step that runs once for each item of a list which is known when its needs have ended.
+
+    `items` is JSON, `${{ }}` not yet resolved: a list; or, of a `matrix`, an object of lists whose
+    combinations are the items. The step succeeds with as many failed children as are tolerated.
+    """
+
+    items: Any = field(hash=False)
+    is_matrix: bool = False
+    max_parallel: int | None = None
+    failures: int = 0
+    failures_percent: float | None = None
+
+    def tolerated(self, items: int) -> int:
+        """Return how many of so many children may fail."""
+        if self.failures_percent is None:
+            return self.failures
+        return math.floor(items * self.failures_percent / 100)
+
+
+@dataclass(frozen=True, slots=True)
 class PlanStep:
     """One node. `body` is the step's canonical definition (JSON), `${{ }}` not yet resolved."""
 
@@ -73,6 +97,7 @@ class PlanStep:
     allow_failure: bool
     body: Mapping[str, Any] = field(hash=False)
     produces: tuple[str, ...] = ()  # the assets that its success updates
+    foreach: Foreach | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +131,8 @@ class Plan:
     notify: tuple[Notify, ...] = ()
     produces: bool = False  # whether some step produces an asset
     visible_to: tuple[str, ...] = ()  # teams that may listen; `*`: all
+
+    def of(self, key: str) -> PlanStep:
+        """Return the step of this key; a child's is that of its parent."""
+        found = self.by_key.get(key)
+        return self.by_key[parent_of(key)] if found is None else found

@@ -6,6 +6,7 @@ from typing import Any
 
 from headway.plan.model import When
 from headway.spec import names
+from headway.spec.foreach import MOST_ITEMS
 from headway.spec.params import TYPES
 from headway.spec.schema_parts import DURATION, TEXT, URI, record, whole
 from headway.spec.starting import EVERY_TEAM, OVERLAP
@@ -127,10 +128,30 @@ def _step() -> dict[str, Any]:
         "produces": {"type": "array", "items": URI, "uniqueItems": True},
         "inputs": {"type": "object", "additionalProperties": TEXT},
         "workdir": TEXT,
+        "foreach": _items(),
+        "matrix": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": {"pattern": whole(names.IDENTIFIER.pattern)},
+            "additionalProperties": _items(),
+        },
+        "max_parallel": {"type": "integer", "minimum": 1, "maximum": MOST_ITEMS},
+        "allow_failures": {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": MOST_ITEMS},
+                {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]+)?%$"},
+            ]
+        },
         "allow_failure": {"type": "boolean"},
     }
     one_kind = [{"required": [kind]} for kind in kinds]
     return {**record("step", {**kinds, **keys, **_defaults()}), "oneOf": one_kind}
+
+
+def _items() -> dict[str, Any]:
+    """Return the schema of a list, or of an expression that gives one."""
+    listed = {"type": "array", "minItems": 1, "maxItems": MOST_ITEMS}
+    return {"anyOf": [listed, {"type": "string", "pattern": r"^\s*\$\{\{"}]}
 
 
 def _http() -> dict[str, Any]:

@@ -39,10 +39,7 @@ _OURS = {
     **dict.fromkeys(("kwargs", "args", "op_kwargs"), "with"),
     **dict.fromkeys(("function", "module", "callable"), "python"),
 }
-_LATER = {
-    "foreach": "make it one step that loops, or write the steps out",
-    "matrix": "write the steps out",
-}
+_LATER: dict[str, str] = {}
 
 
 def unknown_key(name: str, keys: Collection[str], later: Collection[str]) -> str:

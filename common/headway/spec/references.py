@@ -15,6 +15,7 @@ from headway.spec.expression_texts import (
     refuse_templates,
     texts,
 )
+from headway.spec.foreach import check_items, is_repeated, item_scope
 from headway.spec.graph import needs_of
 from headway.spec.params import Param
 from headway.spec.report import Report
@@ -39,10 +40,11 @@ def check_references(
     outputs = {step["name"]: _outputs(step) for step in steps if "name" in step}
     for name in graph.order:
         outputs.setdefault(name, {})  # a broken step is a step all the same
+    lists = frozenset(n for n, node in [*main.items(), *last.items()] if is_repeated(node))
     for name, node in [*main.items(), *last.items()]:
         if isinstance(node, Mapping):
             upstream = graph.upstream_of(name)
-            scope = Scope(params=types, outputs=outputs, upstream=upstream, step=name)
+            scope = Scope(params=types, outputs=outputs, upstream=upstream, step=name, lists=lists)
             _check_step(root, node, scope, report)
     if "params" in root.entries:
         refuse_secrets("params", root.entries["params"][1], report)
@@ -111,15 +113,19 @@ class _Graph:
 
 
 def _check_step(root: Mapping, step: Mapping, scope: Scope, report: Report) -> None:
+    before, scope = item_scope(step, scope)
     for key, (_, node) in step.entries.items():
         if report.full:
             return
+        if key in ("foreach", "matrix"):
+            check_items(key, node, before, report)
+            continue
         if key in PLACES:
             check_secrets(node, report)
         elif key not in LATER:
             refuse_secrets(key, node, report)
         if key == "if":
-            check_condition(node, scope, report)
+            check_condition(node, before, report)
         elif key == "inputs":
             _check_inputs(node, scope, report)
         elif key in _TEMPLATED:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from headway.plan.model import Kind, When
-from headway.spec import names, values
+from headway.spec import foreach, names, values
 from headway.spec.assets import uris
 from headway.spec.document import Mapping, Node, Scalar
 from headway.spec.report import Report, did_you_mean
@@ -35,6 +35,7 @@ def read_step(name: str, node: Node, report: Report, defaults: dict[str, Any]) -
     if kind is None:
         return {"name": name, "kind": "", **step}
     _only_for(kind, node, report)
+    foreach.check_repeated(node, kind, report)
     for other in KINDS.keys() - {kind}:
         del step[other]
     step["env"] = {**defaults["env"], **(step["env"] or {})} if kind in _PROCESS else {}
@@ -206,9 +207,7 @@ LATER_KINDS = frozenset(
         *("wait_for", "approval", "pipeline", "uses"),
     }
 )
-LATER = LATER_KINDS | frozenset(
-    ["foreach", "max_parallel", "matrix", "cache", "repeat", "pool", "undo"]
-)
+LATER = LATER_KINDS | frozenset(["cache", "repeat", "pool", "undo"])
 ENV = values.mapping_of("env", values.environment("a variable"), names.variable)
 KEYS: dict[str, Key] = {
     "needs": Key(_needs, default=list),
@@ -229,6 +228,7 @@ KEYS: dict[str, Key] = {
         values.mapping_of("inputs", values.text("an input"), names.identifier("input")),
         default=dict,
     ),
+    **foreach.KEYS,
     "retry": Key(read_retry),
     "timeout": Key(values.seconds("timeout")),
     "queue_timeout": Key(values.seconds("queue_timeout")),

@@ -29,6 +29,7 @@ _STEP = (
         "needs",
         "when",
         "if",
+        *("foreach", "matrix", "max_parallel", "allow_failures"),
         *KINDS,
         "class",
         "env",

@@ -10,12 +10,13 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, order=True)
 class Waiting:
-    """A ready step. The field order is the order of admission; `rank` is minus the priority."""
+    """A ready step. The field order is the order of admission; `rank` is minus the priority, and
+    `place` the step's index in the plan and, of a child, its item's."""
 
     rank: int
     ready_at: datetime
     run: str
-    index: int
+    place: tuple[int, int]
     step: str
 
 

@@ -17,6 +17,7 @@ from headway_coordinator.api.live import run_events
 from headway_coordinator.api.paging import Cursor, Limit, Page, answer_of_teams
 from headway_coordinator.api.shapes import (
     CancelRun,
+    ChildrenQuery,
     Key,
     NameQuery,
     Nothing,
@@ -94,9 +95,11 @@ def run(parts: Parts, identity: Reader, id: RunId) -> Response:
 
 
 @router.get("/runs/{id}/steps")
-def steps(parts: Parts, identity: Reader, id: RunId) -> Response:
-    """List the run's steps in the plan's order."""
-    return answer({"steps": reading.visible_run(parts.storage, identity, id)["steps"]})
+def steps(parts: Parts, identity: Reader, id: RunId, children: ChildrenQuery = "some") -> Response:
+    """List the run's steps in the plan's order; `children=all` with every child of each."""
+    every = children == "all"
+    row = reading.visible_run(parts.storage, identity, id, all_children=every)
+    return answer({"steps": row["steps"]})
 
 
 @router.get("/runs/{id}/explain")
@@ -116,7 +119,7 @@ def logs(
     offset: Offset = 0,
 ) -> Response:
     """Return a step's log from a byte on, or all newest logs, each line behind its step's name."""
-    row = reading.visible_run(parts.storage, identity, id)
+    row = reading.visible_run(parts.storage, identity, id, step=step, all_children=step is None)
     if step is None:
         if attempt is not None or offset:
             message = "`attempt` and `offset` belong to one step's log"
@@ -135,7 +138,7 @@ async def events(parts: Parts, identity: Reader, id: RunId, request: Request) ->
 @router.get("/runs/{id}/artifacts")
 def artifacts(parts: Parts, identity: FileReader, id: RunId) -> Response:
     """List the files that the run's steps left."""
-    row = reading.visible_run(parts.storage, identity, id)
+    row = reading.visible_run(parts.storage, identity, id, all_children=True)
     return answer({"artifacts": reading.artifacts_of(row)})
 
 
@@ -144,7 +147,7 @@ def artifact(
     parts: Parts, identity: FileReader, id: RunId, step: StepPart, path: PathQuery
 ) -> Response:
     """Download a file that a step left."""
-    row = reading.visible_run(parts.storage, identity, id)
+    row = reading.visible_run(parts.storage, identity, id, step=step)
     return attachment(parts.store, row, reading.artifact(row, step, path))
 
 

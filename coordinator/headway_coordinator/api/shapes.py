@@ -52,6 +52,7 @@ Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_storab
 RunId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 SecretPart = Annotated[str, Path(min_length=1, max_length=200)]
 NamePart = Annotated[str, Path(pattern=_NAME)]
+ChildrenQuery = Annotated[Literal["some", "all"], Query()]
 StepPart = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.\[\]-]{1,128}$")]
 StepQuery = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.\[\]-]{1,128}$")]
 VersionPart = Annotated[int, Path(ge=1, lt=2**31)]

@@ -215,6 +215,7 @@ class Advancer:
         transaction.end_attempts(batch.ended())
         transaction.settle_attempts(batch.strays)
         transaction.move_steps(batch.step_moves())
+        transaction.expand_steps(batch.expanded(), batch.children_made())
         transaction.make_attempts(batch.made(), self._claim_within)
         withdrawals = transaction.stop_attempts(batch.stops())
         transaction.mark_applied(batch.inbox)

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from headway.plan.model import PlanStep
 from headway_coordinator.application.notify_ports import NewNotification
 from headway_coordinator.application.trigger_ports import NewEvent
 from headway_coordinator.engine.model import (
     AttemptEnded,
     AttemptMade,
+    Run,
     RunMoved,
     RunState,
+    Step,
     StepMoved,
     StopAttempts,
 )
@@ -60,6 +63,12 @@ class Advancing(Protocol):
 
     def move_steps(self, moves: Sequence[tuple[str, StepMoved]]) -> None:
         """Update steps (run id, move) where the stored state and attempts are `before`'s."""
+
+    def expand_steps(
+        self, expanded: Sequence[tuple[str, Step]], made: Sequence[tuple[Run, PlanStep, Step]]
+    ) -> None:
+        """Write the items of steps (run id, step) that have moved in this transaction to the state
+        that they are in, and insert children that are not there yet."""
 
     def make_attempts(self, made: Sequence[AttemptMade], claim_within: timedelta) -> None:
         """Insert attempts as `dispatched`, number 1, claim deadline now + `claim_within`."""

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from headway.errors import DefectError
-from headway.plan.model import Plan
+from headway.ids import attempted_step
+from headway.plan.model import Plan, PlanStep
 from headway.protocol.queues import step_queue
 from headway_coordinator.application.advancing_ports import AuditEntry
 from headway_coordinator.application.notify_ports import NewNotification
@@ -22,6 +23,7 @@ from headway_coordinator.engine.model import (
     AttemptEnded,
     AttemptMade,
     Change,
+    ChildMade,
     Decide,
     Decision,
     Effect,
@@ -64,6 +66,7 @@ class Touched:
     new: bool = False
     changes: list[Change] = field(default_factory=list)
     moves: dict[str, StepMoved] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)  # children that are not stored yet
     run_before: Run | None = None
     actors: list[str] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
@@ -77,6 +80,9 @@ class Touched:
                 first = self.moves.get(change.after.key)
                 before = change.before if first is None else first.before
                 self.moves[change.after.key] = StepMoved(before, change.after)
+            elif isinstance(change, ChildMade):
+                self.made.add(change.after.key)
+                self.moves[change.after.key] = StepMoved(change.after, change.after)
             elif isinstance(change, RunMoved) and self.run_before is None:
                 self.run_before = change.before
 
@@ -162,7 +168,7 @@ class Batch:
 
     def _note_finished(self, state: RunState, event: Finished) -> None:
         self.finished.append(event)
-        planned = state.plan.steps[int(event.attempt.rsplit("-", 2)[1])]
+        planned = state.plan.steps[attempted_step(event.attempt)[0]]
         if event.started_at is not None and event.finished_at is not None:
             queue = step_queue(state.run.team, planned.resource_class)
             self._durations.append((queue, event.finished_at - event.started_at))
@@ -208,7 +214,30 @@ class Batch:
 
     def step_moves(self) -> list[tuple[str, StepMoved]]:
         return [
-            (run, move) for run, t in self.touched.items() if not t.new for move in t.moves.values()
+            (run, move)
+            for run, t in self.touched.items()
+            if not t.new
+            for key, move in t.moves.items()
+            if key not in t.made
+        ]
+
+    def children_made(self) -> list[tuple[Run, PlanStep, Step]]:
+        """Return the children that are new in runs which are not."""
+        return [
+            (t.state.run, t.state.plan.of(key), t.state.steps[key])
+            for t in self.touched.values()
+            if t.made and not t.new
+            for key in t.made
+        ]
+
+    def expanded(self) -> list[tuple[str, Step]]:
+        """Return the steps of stored runs whose items have become known, or others."""
+        return [
+            (run, move.after)
+            for run, t in self.touched.items()
+            if not t.new
+            for move in t.moves.values()
+            if move.after.items is not move.before.items
         ]
 
     def made(self) -> list[AttemptMade]:
@@ -286,6 +315,8 @@ def _transitions(changes: Iterable[Change]) -> Iterable[Mapping[str, Any]]:
                 yield {"entity": "run", "to": str(run.status)}
             case RunMoved(before, after):
                 yield _move("run", None, str(before.status), str(after.status), after.reason)
+            case ChildMade(after):
+                yield {"entity": "step", "id": after.key, "to": str(after.status)}
             case StepMoved(before, after):
                 if (before.status, before.reason) == (after.status, after.reason):
                     continue  # a timer was set or taken off

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
 from headway.clock import rfc3339
 from headway.errors import ForbiddenError
+from headway.plan.children import parent_of
 from headway.protocol.queues import step_queue
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import InGroup, Storage, StoredRun
@@ -17,6 +19,7 @@ from headway_coordinator.engine.explain import Blocker, explain
 from headway_coordinator.engine.model import RunState, Step
 from headway_coordinator.engine.states import RUN_TERMINAL, StepStatus
 
+_MOST_CHILDREN = 20
 _LEASE = "advance/0"
 
 
@@ -37,7 +40,7 @@ def explain_run(
     if explained is None:
         state = _state(storage, stored[0])
         view = _View(storage, state, live_within, broker_answers)
-        explained = [(key, view.blockers(step)) for key, step in state.steps.items()]
+        explained = [(step.key, view.blockers(step)) for step in _some_of_each(state)]
     return {
         "steps": [
             {"step": key, "blockers": [_as_dict(b) for b in blockers]}
@@ -45,6 +48,18 @@ def explain_run(
             if blockers
         ]
     }
+
+
+def _some_of_each(state: RunState) -> Iterator[Step]:
+    """Yield the steps, but of many children only the first ones that are open: they wait alike."""
+    shown: Counter[str] = Counter()
+    for step in state.steps.values():
+        parent = parent_of(step.key)
+        if parent == step.key:
+            yield step
+        elif not step.terminal and shown[parent] < _MOST_CHILDREN:
+            shown[parent] += 1
+            yield step
 
 
 def _state(storage: Storage, stored: StoredRun) -> RunState:
@@ -140,7 +155,7 @@ class _View:
         return Blocker(blocker.code, blocker.since, subject, message)
 
     def _admission(self, step: Step, since: datetime | None) -> list[Blocker]:
-        planned = self._state.plan.by_key[step.key]
+        planned = self._state.plan.of(step.key)
         queue = step_queue(self._state.run.team, planned.resource_class)
         serving = [w for w in self._workers if queue in w.queues and not w.draining]
         if not serving:

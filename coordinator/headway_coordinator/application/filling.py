@@ -165,20 +165,20 @@ class Filler:
         return [(only, key) for key in ("", *state.steps) if _is_due(state, key, now)]
 
     def _resolve(self, batch: Batch, conditions: Iterable[tuple[str, str]] = ()) -> None:
-        """Evaluate conditions and waits until no decision asks for another."""
+        """Evaluate conditions, waits and items until no decision asks for another."""
         todo = sorted(conditions)
         while todo := [*todo, *batch.conditions(), *_outside(batch)]:
             for run, key in dict.fromkeys(todo):  # two events may ask for the same condition
                 touched = batch.touch(run)
                 if touched is None:
                     continue
-                planned = touched.state.plan.by_key[key]
-                status = touched.state.steps[key].status
+                state = touched.state
+                status = state.steps[key].status
                 if status is StepStatus.PENDING:
-                    batch.take(Incoming(run, self._resolver.condition(touched.state, planned)))
-                elif status is StepStatus.READY and is_outside(planned):
-                    wake = self._resolver.wake(touched.state, planned, batch.now)
-                    batch.take(Incoming(run, wake))
+                    answer = self._resolver.condition(state, state.plan.by_key[key])
+                    batch.take(Incoming(run, answer))
+                elif status is StepStatus.READY and is_outside(state.plan, key):
+                    batch.take(Incoming(run, self._resolver.outside(state, key, batch.now)))
             todo = []
 
     def _admit(self, batch: Batch, given: Given) -> None:
@@ -195,8 +195,7 @@ class Filler:
             for waiting in backlog.take(queue, window.room, lambda w: _waits(batch, w)):
                 touched = batch.touch(waiting.run)
                 if touched is not None:
-                    planned = touched.state.plan.by_key[waiting.step]
-                    work = self._resolver.admission(touched.state, planned, queue)
+                    work = self._resolver.admission(touched.state, waiting.step, queue)
                     batch.take(Incoming(waiting.run, work))
         self._resolve(batch)
 
@@ -230,12 +229,12 @@ def _moves(group: Group) -> Iterable[tuple[str, Event]]:
 
 
 def _outside(batch: Batch) -> list[tuple[str, str]]:
-    """Return ready steps of the batch that wait without a worker."""
+    """Return ready steps of the batch that need no worker now."""
     return [
         (run, step.key)
         for run, touched in batch.touched.items()
         for step in touched.moved_to(StepStatus.READY)
-        if is_outside(touched.state.plan.by_key[step.key])
+        if is_outside(touched.state.plan, step.key)
     ]
 
 

@@ -14,6 +14,7 @@ from datetime import datetime
 import structlog
 
 from headway.errors import HeadwayError
+from headway.plan.children import child_index
 from headway.protocol.queues import step_queue
 from headway_coordinator.admission.backlog import Backlog, Waiting
 from headway_coordinator.admission.turns import Active, Contender, Group
@@ -135,7 +136,7 @@ class Memory:
             heapq.heappush(self._timers, (step.due_at, state.run.id, step.key))
         if step.status is not StepStatus.READY:
             return
-        if is_outside(state.plan.by_key[step.key]):
+        if is_outside(state.plan, step.key):
             self.conditions.add((state.run.id, step.key))
         else:
             line_up(self.backlog, state, step)
@@ -172,7 +173,8 @@ def stand(group: Group, state: RunState) -> None:
 
 def line_up(backlog: Backlog, state: RunState, step: Step) -> None:
     """Put a ready step into the line of its queue."""
-    planned = state.plan.by_key[step.key]
+    planned = state.plan.of(step.key)
     ready_at = step.ready_at or state.run.created_at
-    entry = Waiting(-state.run.priority, ready_at, state.run.id, planned.index, step.key)
+    place = (planned.index, child_index(step.key) or 0)
+    entry = Waiting(-state.run.priority, ready_at, state.run.id, place, step.key)
     backlog.add(step_queue(state.run.team, planned.resource_class), entry)

@@ -208,9 +208,12 @@ class Queries(Protocol):
         """Return rows {id, pipeline, team, state, reason, actor, created_at, started_at,
         finished_at}, newest first; accepted ones that are not applied yet are `queued`."""
 
-    def run(self, id: str) -> dict[str, Any] | None:
+    def run(
+        self, id: str, *, child: str | None = None, all_children: bool = False
+    ) -> dict[str, Any] | None:
         """Return the shape of `runs show` (docs/api.md): the run, and its steps in plan order with
-        state, reason, error, outputs, artifacts and attempts."""
+        state, reason, error, outputs, artifacts and attempts. Of very many children only those that
+        tell something are among them, and the one that is named."""
 
     def steps_brief(self, id: str) -> dict[str, dict[str, Any]]: ...
 

@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from headway.errors import ForbiddenError
+from headway.plan.children import parent_of
 from headway_coordinator.access.roles import Identity
 from headway_coordinator.application.ports import Storage, Store
 
@@ -17,9 +18,19 @@ if TYPE_CHECKING:
 SET_ASIDE_HINT = "Look at the run's story and the coordinator's log, then start a new run."
 
 
-def visible_run(storage: Storage, identity: Identity, id: str) -> dict[str, Any]:
-    """Return the run. Raises ForbiddenError (404) if it is not there or another team's."""
-    row = storage.queries.run(id)
+def visible_run(
+    storage: Storage,
+    identity: Identity,
+    id: str,
+    *,
+    step: str | None = None,
+    all_children: bool = False,
+) -> dict[str, Any]:
+    """Return the run, the `step` in any case among its steps.
+
+    Raises ForbiddenError (404) if it is not there or another team's.
+    """
+    row = storage.queries.run(id, child=step, all_children=all_children)
     if row is None or not identity.covers(row["team"]):
         message = f"run {id} does not exist, or your teams may not see it"
         raise ForbiddenError("not_found", message, "headway runs list shows yours.", status=404)
@@ -159,19 +170,23 @@ def artifact_key(run: str, sha256: str) -> str:
 
 
 def artifacts_of(run: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return {step, path, sha256, size} of every file that the run's steps left."""
+    """Return {step, path, sha256, size} of every file that the run's steps left.
+
+    Those of children are named once: by their parent, once it has ended.
+    """
+    named = {step["step"] for step in run["steps"] if step.get("artifacts")}
     return [
         {"step": step["step"], **{key: ref[key] for key in ("path", "sha256", "size")}}
         for step in run["steps"]
+        if step["step"] == parent_of(step["step"]) or parent_of(step["step"]) not in named
         for ref in step.get("artifacts") or ()
     ]
 
 
 def artifact(run: Mapping[str, Any], step: str, path: str) -> dict[str, Any]:
     """Return the artifact of that step and path. Raises ForbiddenError (404)."""
-    step_of(run, step)
-    for found in artifacts_of(run):
-        if found["step"] == step and found["path"] == path:
-            return found
+    for ref in step_of(run, step).get("artifacts") or ():
+        if ref["path"] == path:
+            return {"step": step, **{key: ref[key] for key in ("path", "sha256", "size")}}
     message = f"step `{step}` left no artifact `{path}`"
     raise ForbiddenError("not_found", message, status=404)

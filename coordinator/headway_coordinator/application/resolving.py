@@ -6,7 +6,9 @@ evaluator, which may fail or be killed without harm to the caller. Never inside 
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -25,13 +27,23 @@ from headway.expressions import (
     simple_path,
 )
 from headway.expressions.durations import parse_duration
-from headway.plan.model import Kind, Plan, PlanStep
+from headway.plan.children import child_index, parent_of
+from headway.plan.model import Foreach, Kind, Plan, PlanStep
 from headway.protocol.messages import ArtifactRef
 from headway.spec.secrets import Path, rendered, texts_with_secrets
-from headway_coordinator.engine.events import Admitted, Decided, Deferred, Unresolvable
-from headway_coordinator.engine.model import Run, RunState
+from headway_coordinator.engine.events import (
+    Admitted,
+    Decided,
+    Deferred,
+    Expanded,
+    Unresolvable,
+)
+from headway_coordinator.engine.foreach import NOT_COLLECTED
+from headway_coordinator.engine.model import Run, RunState, plain_outputs
 
 _CACHE_LIMIT = 10_000
+MOST_ITEMS = 10_000
+_NO_ITEM: Mapping[str, Any] = {}
 
 
 class Evaluator(Protocol):
@@ -60,14 +72,35 @@ class Resolver:
             return Unresolvable(planned.key, f"if: the condition gave a {kind}, not true or false")
         return Decided(planned.key, value)
 
-    def admission(self, state: RunState, planned: PlanStep, queue: str) -> Admitted | Unresolvable:
+    def admission(self, state: RunState, key: str, queue: str) -> Admitted | Unresolvable:
         """Return the step's work with every expression resolved."""
         try:
-            return Admitted(planned.key, queue, self._work(state, planned))
+            return Admitted(key, queue, self._work(state, key))
         except ExpressionError as error:
-            return Unresolvable(planned.key, str(error))
+            return Unresolvable(key, str(error))
 
-    def wake(self, state: RunState, planned: PlanStep, now: datetime) -> Deferred | Unresolvable:
+    def outside(
+        self, state: RunState, key: str, now: datetime
+    ) -> Expanded | Deferred | Unresolvable:
+        """Return what a step that needs no worker now does: see `is_outside`."""
+        planned = state.plan.of(key)
+        return (
+            self._wake(state, planned, now)
+            if planned.foreach is None
+            else self._items(state, planned, planned.foreach)
+        )
+
+    def _items(
+        self, state: RunState, planned: PlanStep, foreach: Foreach
+    ) -> Expanded | Unresolvable:
+        what = "matrix" if foreach.is_matrix else "foreach"
+        try:
+            found = items_of(self._resolve(state, foreach.items), is_matrix=foreach.is_matrix)
+        except (ExpressionError, ValueError) as error:
+            return Unresolvable(planned.key, f"{what}: {error}")
+        return Expanded(planned.key, tuple(found))
+
+    def _wake(self, state: RunState, planned: PlanStep, now: datetime) -> Deferred | Unresolvable:
         """Return until when a `wait` step waits."""
         try:
             body = self._resolve(state, planned.body["wait"])
@@ -83,14 +116,16 @@ class Resolver:
         if plan.group_key is None:
             return ""
         # No step has run: an empty state is what the key can see.
-        value = self._resolve(RunState(plan, run, {}, {}, 0, 0), plan.group_key)
+        value = self._resolve(RunState(plan, run, {}, {}, 0, 0, {}), plan.group_key)
         return env_text(value)
 
-    def _work(self, state: RunState, planned: PlanStep) -> dict[str, Any]:
+    def _work(self, state: RunState, key: str) -> dict[str, Any]:
+        planned = state.plan.of(key)
+        item = _item(state, key)
         body = self._constant_body(state.plan, planned)
         if body is None:
-            body = dict(self._resolve(state, planned.body))
-        secrets = self._place_secrets(state, planned, body)
+            body = dict(self._resolve(state, planned.body, item))
+        secrets = self._place_secrets(state, planned, body, item)
         inputs = {name: _refs(name, value) for name, value in body.pop("inputs", {}).items()}
         body["env"] = {name: env_text(value) for name, value in (body.get("env") or {}).items()}
         plan, run = state.plan, state.run
@@ -98,7 +133,7 @@ class Resolver:
             "run": run.id,
             "pipeline": run.pipeline,
             "team": run.team,
-            "step": planned.key,
+            "step": key,
             "kind": str(planned.kind),
             "body": body,
             "digest": run.digest,
@@ -109,7 +144,7 @@ class Resolver:
         return work | {"secrets": secrets} if secrets else work
 
     def _place_secrets(
-        self, state: RunState, planned: PlanStep, body: dict[str, Any]
+        self, state: RunState, planned: PlanStep, body: dict[str, Any], item: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
         """Return where the resolved body refers to secrets, as the definition's own text says it.
 
@@ -123,7 +158,7 @@ class Resolver:
             self._secret[key] = texts_with_secrets(planned.body)
         uses = []
         for path, text in self._secret[key]:
-            shown, own = rendered(text, path, lambda source: self._evaluate(state, source))
+            shown, own = rendered(text, path, lambda source: self._evaluate(state, source, item))
             if shown != text:
                 _put(body, path, shown)
             uses += [{"name": u.name, "at": list(u.at), "start": u.start} for u in own]
@@ -140,15 +175,57 @@ class Resolver:
         body = self._constant[key]
         return None if body is None else dict(body)
 
-    def _resolve(self, state: RunState, value: Any) -> Any:
-        return resolve(value, lambda source: self._evaluate(state, source))
+    def _resolve(self, state: RunState, value: Any, item: Mapping[str, Any] = _NO_ITEM) -> Any:
+        return resolve(value, lambda source: self._evaluate(state, source, item))
 
-    def _evaluate(self, state: RunState, source: str) -> Any:
+    def _evaluate(self, state: RunState, source: str, item: Mapping[str, Any] = _NO_ITEM) -> Any:
         path = simple_path(source)
-        known = _context(state, names(source))
+        named = names(source)
+        known = {**_context(state, named), **{n: item[n] for n in item if n in named.roots}}
         if path is not None:
             return lookup(path, known)
         return self._evaluator.evaluate(source, known)
+
+
+def items_of(value: Any, *, is_matrix: bool) -> list[Any]:
+    """Return the items of a `foreach`, or the combinations of a `matrix` in the order of its axes.
+
+    Raises ValueError: it is no list, or there are too many.
+    """
+    axes = value if is_matrix else {"items": value}
+    for name, axis in axes.items():
+        if not isinstance(axis, list):
+            where = f"`{name}`" if is_matrix else "this"
+            raise ValueError(f"a list was expected, and {where} is {_kind(axis)}")
+    count = math.prod(len(axis) for axis in axes.values())
+    if count > MOST_ITEMS:
+        raise ValueError(f"{count:,} items are more than {MOST_ITEMS:,}")
+    if not is_matrix:
+        return list(value)
+    return [dict(zip(axes, each, strict=True)) for each in itertools.product(*axes.values())]
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case _:
+            return "an object"
+
+
+def _item(state: RunState, key: str) -> Mapping[str, Any]:
+    """Return what the expressions of a child know besides."""
+    index = child_index(key)
+    if index is None:
+        return _NO_ITEM
+    items = state.steps[parent_of(key)].items or ()
+    return {"item": items[index], "index": index}
 
 
 def wake_time(body: Any, now: datetime) -> datetime:
@@ -201,7 +278,7 @@ def _milliseconds(duration: timedelta | None) -> int | None:
 def _context(state: RunState, named: Names) -> dict[str, Any]:
     """Return the values that an expression names, typed as declared."""
     plan = state.plan
-    seen = {key: _seen(state, key) for key in sorted(named.steps) if key in state.steps}
+    seen = {key: _seen(state, key) for key in sorted(named.steps) if key in plan.by_key}
     return context(
         named,
         run=_run(state),
@@ -226,13 +303,17 @@ def _run(state: RunState) -> dict[str, Any]:
 
 def _seen(state: RunState, key: str) -> dict[str, Any]:
     step = state.steps[key]
+    if step.error is not None and step.error.get("code") == NOT_COLLECTED:
+        hint = "give what is large as artifacts"
+        raise ExpressionError(f"steps.{key}: {step.error['message']}; {hint}")
     return {
         "state": str(step.status),
-        "outputs": dict(step.outputs),
+        "outputs": plain_outputs(step),
         "artifacts": [dict(a) for a in step.artifacts],
     }
 
 
-def is_outside(planned: PlanStep) -> bool:
-    """Say whether the step waits without a worker."""
-    return planned.kind is Kind.WAIT
+def is_outside(plan: Plan, key: str) -> bool:
+    """Say whether the step, once it is ready, needs no worker: it waits, or has items."""
+    planned = plan.of(key)
+    return planned.kind is Kind.WAIT or (planned.foreach is not None and key == planned.key)

@@ -11,7 +11,7 @@ from headway.clock import Clock, rfc3339
 from headway.plan.model import Plan
 from headway_coordinator.application.batch import Batch, Touched
 from headway_coordinator.application.trigger_ports import NewEvent
-from headway_coordinator.engine.model import Run, RunState, Step
+from headway_coordinator.engine.model import Run, RunState, Step, plain_outputs
 from headway_coordinator.engine.states import RUN_TERMINAL, StepStatus
 from headway_coordinator.triggers.keys import short
 
@@ -35,7 +35,8 @@ def _of(touched: Touched, now: datetime, clock: Clock) -> Iterable[NewEvent]:
     plan, run = state.plan, state.run
     if plan.produces:
         for step in touched.moved_to(StepStatus.SUCCEEDED):
-            for uri in plan.by_key[step.key].produces:
+            planned = plan.by_key.get(step.key)  # None: a child; its parent's success counts
+            for uri in planned.produces if planned is not None else ():
                 yield _asset(state, step, uri, now, clock)
     if touched.run_moved and run.status in RUN_TERMINAL:
         yield _ended(run, plan, clock)
@@ -57,7 +58,7 @@ def _asset(state: RunState, step: Step, uri: str, now: datetime, clock: Clock) -
             "subject": uri,
             "time": rfc3339(step.finished_at or now),
             "name": "updated",
-            "data": {**_facts(run), "asset": uri, "step": step.key, "outputs": dict(step.outputs)},
+            "data": {**_facts(run), "asset": uri, "step": step.key, "outputs": plain_outputs(step)},
             "depth": _depth(run),
             "visible_to": list(state.plan.visible_to),
         },

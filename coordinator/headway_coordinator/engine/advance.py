@@ -8,7 +8,8 @@ from zlib import crc32
 
 from headway.backoff import exponential, jittered
 from headway.expressions.durations import format_duration
-from headway.ids import attempt_id
+from headway.ids import attempt_id, attempted_step
+from headway.plan.children import child_index, child_key
 from headway.plan.model import Plan, PlanStep
 from headway_coordinator.engine.draft import Draft
 from headway_coordinator.engine.events import (
@@ -18,6 +19,7 @@ from headway_coordinator.engine.events import (
     Deferred,
     Due,
     Event,
+    Expanded,
     Finished,
     Opened,
     Refused,
@@ -25,6 +27,7 @@ from headway_coordinator.engine.events import (
     Unresolvable,
     Withdrawn,
 )
+from headway_coordinator.engine.foreach import STOP_ASKED, expand, reopen_children, stopping
 from headway_coordinator.engine.model import (
     AttemptEnded,
     AttemptMade,
@@ -48,9 +51,6 @@ LOSS_LIMIT = 3  # attempts lost to the infrastructure, before their step fails w
 
 # Codes of failures that stay until a person does something: a retry would only fail again.
 NOT_RETRIED = frozenset({"secret_missing", "secret_unreadable"})
-
-# The reason of a live `finally` step that was asked to stop: the run's own state cannot say it.
-STOP_ASKED = "cancelling"
 
 
 def create(plan: Plan, run: Run, now: datetime) -> tuple[RunState, Decision]:
@@ -95,6 +95,8 @@ def advance(state: RunState, event: Event, now: datetime) -> Decision:
             ignored = _unresolvable(draft, event)
         case Admitted():
             ignored = _admitted(draft, event)
+        case Expanded():
+            ignored = expand(draft, event)
         case Deferred():
             ignored = _deferred(draft, event)
         case Due():
@@ -123,9 +125,10 @@ def _admitted(draft: Draft, event: Admitted) -> str | None:
     if step is None or step.status is not StepStatus.READY:
         return "the step is not ready"
     no = step.attempts + 1
-    planned = draft.plan.by_key[step.key]
+    planned = draft.plan.of(step.key)
     run = draft.run
-    live = Live(attempt_id(run.id, planned.index, no), no, no, event.queue)
+    id = attempt_id(run.id, planned.index, no, child_index(step.key))
+    live = Live(id, no, no, event.queue)
     draft.move(step, StepStatus.RUNNING, attempts=no, live=live, due_at=step.due_at)
     draft.add(
         AttemptMade(
@@ -181,7 +184,7 @@ def _failed(draft: Draft, step: Step, planned: PlanStep, event: Finished) -> Non
     if code in NOT_RETRIED:
         draft.end(step, StepStatus.FAILED, reason=reason, error=event.error, failures=failures)
         return
-    if failures > planned.retry.max or _stopping(draft, step):
+    if failures > planned.retry.max or stopping(draft, step):
         draft.end(step, StepStatus.FAILED, reason=reason, error=event.error, failures=failures)
         return
     due = draft.now + _delay(planned, failures, event.attempt)
@@ -208,7 +211,7 @@ def _delay(planned: PlanStep, failures: int, attempt: str) -> timedelta:
 def _lost(draft: Draft, step: Step, event: Finished) -> None:
     losses = step.losses + 1
     error = event.error or {"code": "infra_lost", "message": event.reason or "the worker was lost"}
-    if _stopping(draft, step):
+    if stopping(draft, step):
         draft.end(step, StepStatus.CANCELLED, reason="infra_lost", losses=losses)
     elif losses > LOSS_LIMIT:
         draft.end(step, StepStatus.FAILED, reason="infra_lost", error=error, losses=losses)
@@ -231,11 +234,12 @@ def _withdrawn(draft: Draft, event: Withdrawn) -> str | None:
 def _live(draft: Draft, attempt: str, fence: int) -> tuple[Step, PlanStep] | None:
     """Return the step whose live attempt this is; the index stands in the attempt's id."""
     try:
-        planned = draft.plan.steps[int(attempt.rsplit("-", 2)[1])]
+        index, child = attempted_step(attempt)
+        planned = draft.plan.steps[index]
     except (IndexError, ValueError):
         return None
-    step = draft.steps[planned.key]
-    if step.live is None or step.live.id != attempt or step.live.fence != fence:
+    step = draft.steps.get(planned.key if child is None else child_key(planned.key, child))
+    if step is None or step.live is None or step.live.id != attempt or step.live.fence != fence:
         return None
     return step, planned
 
@@ -256,11 +260,13 @@ def _decided(draft: Draft, event: Decided) -> str | None:
 
 
 def _unresolvable(draft: Draft, event: Unresolvable) -> str | None:
-    planned = draft.plan.by_key.get(event.step)
-    if planned is None:
+    step = draft.steps.get(event.step)
+    if step is None:
         return "there is no such step"
-    step = draft.steps[planned.key]
-    if step.status is not StepStatus.READY and not awaits_condition(draft.state, planned):
+    waits = event.step in draft.plan.by_key and awaits_condition(
+        draft.state, draft.plan.by_key[event.step]
+    )
+    if step.status is not StepStatus.READY and not waits:
         return "the step waits for no expression"
     error = {"code": "expression_error", "message": event.message}
     draft.end(step, StepStatus.FAILED, reason="expression_error", error=error)
@@ -303,7 +309,7 @@ def _due(draft: Draft, event: Due) -> str | None:
 
 
 def _queue_timed_out(draft: Draft, step: Step) -> None:
-    limit = draft.plan.by_key[step.key].queue_timeout
+    limit = draft.plan.of(step.key).queue_timeout
     error = {
         "code": "queue_timeout",
         "message": f"no worker took the step within {format_duration(limit or timedelta())}",
@@ -332,9 +338,9 @@ def _cancel(draft: Draft, verdict: RunStatus, reason: str) -> str | None:
         return f"the run has ended as {run.status}"
     if run.status is RunStatus.QUEUED:
         draft.move_run(RunStatus.CANCELLING, verdict=verdict, reason=reason)
-        for step in [*draft.steps.values()]:
-            if not step.terminal:
-                draft.end(step, StepStatus.CANCELLED, reason="cancelled")
+        for key in [*draft.steps]:
+            if not draft.steps[key].terminal:
+                draft.end(draft.steps[key], StepStatus.CANCELLED, reason="cancelled")
         return None
     in_finally = draft.open_main == 0
     if run.status is RunStatus.CANCELLING and not in_finally:
@@ -342,19 +348,38 @@ def _cancel(draft: Draft, verdict: RunStatus, reason: str) -> str | None:
     if run.status is not RunStatus.CANCELLING:
         draft.move_run(RunStatus.CANCELLING, verdict=verdict, reason=reason, deadline_at=None)
     live = []
-    for planned in draft.plan.steps:
-        if planned.final is not in_finally:
-            continue
-        step = draft.steps[planned.key]
+    for step in _stoppable(draft, in_finally=in_finally):
+        asked = in_finally and step.reason != STOP_ASKED
+        if step.status is StepStatus.RUNNING and asked:
+            draft.move(step, StepStatus.RUNNING, reason=STOP_ASKED)
         if step.live is not None:
             live.append(step.live.id)
-            if in_finally and step.reason != STOP_ASKED:
-                draft.move(step, StepStatus.RUNNING, reason=STOP_ASKED)
-        elif not step.terminal:
+        elif step.status is not StepStatus.RUNNING:
             draft.end(step, StepStatus.CANCELLED, reason="cancelled")
     if live:
         draft.ask(StopAttempts(run.id, tuple(live), "cancelled", running=True))
     return None
+
+
+def _stoppable(draft: Draft, *, in_finally: bool) -> list[Step]:
+    """Return the open steps of one part of the plan, each with its open children after it.
+
+    A step that runs for each item ends by itself once its children have ended.
+    """
+    found = []
+    for planned in draft.plan.steps:
+        step = draft.steps[planned.key]
+        if planned.final is not in_finally or step.terminal:
+            continue
+        found.append(step)
+        if planned.foreach is not None:
+            children = draft.state.children_of(planned.key)
+            found += [c for c in children if _is_started(c)]
+    return found
+
+
+def _is_started(step: Step) -> bool:
+    return not step.terminal and step.status is not StepStatus.PENDING
 
 
 def _retry(draft: Draft) -> str | None:
@@ -370,14 +395,8 @@ def _retry(draft: Draft) -> str | None:
         step = draft.steps[planned.key]
         again = planned.final or step.status is not StepStatus.SUCCEEDED
         if again and step.status in STEP_REOPENED:
+            reopen_children(draft, step, done=planned.final)
             draft.reopen(step)
     if draft.run.status is RunStatus.RUNNING:
         begin(draft)
     return None
-
-
-def _stopping(draft: Draft, step: Step) -> bool:
-    """Say whether the step must not be tried again because it is being stopped."""
-    if draft.run.status is not RunStatus.CANCELLING:
-        return False
-    return step.reason == STOP_ASKED or not draft.plan.by_key[step.key].final

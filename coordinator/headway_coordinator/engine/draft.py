@@ -9,9 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from headway.errors import DefectError
+from headway.plan.children import parent_of
 from headway.plan.model import Plan
 from headway_coordinator.engine.model import (
     Change,
+    ChildMade,
     Decision,
     Effect,
     Run,
@@ -104,17 +106,39 @@ class Draft:
         self.add(StepMoved(step, replace(step, status=status, **fields)))
 
     def make_ready(self, step: Step, **fields: Any) -> None:
-        wait = self.plan.by_key[step.key].queue_timeout
-        due = self.now + wait if wait else None
+        due = self._queued_until(step.key)
         self.move(step, StepStatus.READY, ready_at=self.now, due_at=due, **fields)
+
+    def make_child(self, key: str) -> None:
+        """Make a child that is ready at once."""
+        due = self._queued_until(key)
+        self.add(ChildMade(Step(key, StepStatus.READY, ready_at=self.now, due_at=due)))
+
+    def _queued_until(self, key: str) -> datetime | None:
+        planned = self.plan.of(key)
+        # A step that runs for each item waits for no worker: its children do.
+        waits = planned.foreach is None or key != planned.key
+        return self.now + planned.queue_timeout if planned.queue_timeout and waits else None
 
     def end(self, step: Step, status: StepStatus, **fields: Any) -> None:
         fields = {"reason": None, "error": None, **fields}
         self.move(step, status, live=None, due_at=None, finished_at=self.now, **fields)
+        planned = self.plan.by_key.get(step.key)
+        if planned is None:
+            self.touched.append(parent_of(step.key))
+            return
         self.touched.extend(self.plan.dependents.get(step.key, ()))
+        if planned.foreach is not None:
+            self._drop_children(step.key)
+
+    def _drop_children(self, key: str) -> None:
+        """End the children that waited for their turn once more, in a run that was reopened."""
+        for child in [*self._state.children_of(key)]:
+            if child.status is StepStatus.PENDING:
+                self.end(child, StepStatus.CANCELLED, reason="cancelled")
 
     def reopen(self, step: Step) -> None:
-        self.add(StepMoved(step, Step(step.key, attempts=step.attempts)))
+        self.add(StepMoved(step, Step(step.key, attempts=step.attempts, items=step.items)))
 
     def decision(self) -> Decision:
         return Decision(tuple(self._changes), tuple(self._effects))

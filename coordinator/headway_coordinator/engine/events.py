@@ -64,6 +64,14 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Expanded:
+    """The items of a step that runs once for each of them are known."""
+
+    step: str
+    items: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Deferred:
     """The step waits outside any worker until `until`."""
 
@@ -109,6 +117,7 @@ Event = (
     | Decided
     | Unresolvable
     | Admitted
+    | Expanded
     | Deferred
     | Due
     | CancelRequested

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from headway.plan.children import child_index, parent_of
+from headway.plan.model import PlanStep
 from headway_coordinator.engine.advance import LOSS_LIMIT
+from headway_coordinator.engine.foreach import WINDOW
 from headway_coordinator.engine.model import RunState, Step, Tally, tally_field
 from headway_coordinator.engine.rules import Ruling, rule
 from headway_coordinator.engine.settle import verdict
@@ -20,6 +23,7 @@ def check(state: RunState) -> list[str]:
         *_check_run(state),
         *_check_derived(state),
         *(problem for step in state.steps.values() for problem in _check_step(state, step)),
+        *(problem for key in state.children for problem in _check_children(state, key)),
     ]
 
 
@@ -48,7 +52,7 @@ def _check_run(state: RunState) -> Iterator[str]:
 
 def _check_derived(state: RunState) -> Iterator[str]:
     open_main = open_final = 0
-    tallies = {key: [0, 0, 0, 0] for key in state.steps}
+    tallies = {planned.key: [0, 0, 0, 0] for planned in state.plan.steps}
     for planned in state.plan.steps:
         step = state.steps[planned.key]
         if not step.terminal:
@@ -66,8 +70,10 @@ def _check_derived(state: RunState) -> Iterator[str]:
 
 
 def _check_step(state: RunState, step: Step) -> Iterator[str]:
-    planned = state.plan.by_key[step.key]
-    if (step.live is not None) != (step.status is StepStatus.RUNNING):
+    planned = state.plan.of(step.key)
+    is_parent = step.key in state.children
+    runs = step.status is StepStatus.RUNNING and not is_parent
+    if (step.live is not None) != runs:
         yield f"{step.key} is {step.status} with live attempt {step.live}"
     if step.live is not None and step.live.no != step.attempts:
         yield f"{step.key}: the live attempt is not the newest"
@@ -85,16 +91,16 @@ def _check_step(state: RunState, step: Step) -> Iterator[str]:
         yield f"{step.key} is {step.status} with outputs"
     if planned.final and step.status in _STARTED and state.open_main:
         yield f"{step.key} of finally started before the main steps had ended"
-    ruling = rule(planned.when, state.tallies[step.key], len(planned.needs))
+    ruling = rule(planned.when, state.tallies[planned.key], len(planned.needs))
     if step.status in _STARTED and ruling is not Ruling.RUN:
         yield f"{step.key} is {step.status} but its needs say {ruling.value}"
-    if _overlooked(state, step, ruling):
+    if step.key == planned.key and _overlooked(state, step, ruling):
         yield f"{step.key} is pending although its needs say {ruling.value}"
 
 
 def _overlooked(state: RunState, step: Step, ruling: Ruling) -> bool:
     """Say whether a settled state left a step behind that could have moved."""
-    planned = state.plan.by_key[step.key]
+    planned = state.plan.of(step.key)
     if step.status is not StepStatus.PENDING or ruling is Ruling.WAIT:
         return False
     if ruling is Ruling.RUN and planned.condition is not None:
@@ -102,3 +108,45 @@ def _overlooked(state: RunState, step: Step, ruling: Ruling) -> bool:
     if planned.final:
         return state.open_main == 0
     return state.run.status is RunStatus.RUNNING
+
+
+def _check_children(state: RunState, key: str) -> Iterator[str]:
+    parent, planned = state.steps[key], state.plan.by_key[key]
+    made = [step for step in state.steps.values() if step.key != key and parent_of(step.key) == key]
+    counted = state.children[key]
+    if parent.status is StepStatus.RUNNING and parent.items is None:
+        yield f"{key} is running without its items"
+    open_ = sum(not s.terminal and s.status is not StepStatus.PENDING for s in made)
+    ok = sum(step.status is StepStatus.SUCCEEDED for step in made)
+    bad = sum(step.terminal and step.status not in _GOOD for step in made)
+    if (open_, ok, bad) != (counted.open, counted.ok, counted.bad):
+        yield f"the counts of the children of {key} are wrong"
+    most = _most_open(planned)
+    if open_ > most:
+        yield f"{key} has {open_} open children, more than {most}"
+    if open_ and parent.status is not StepStatus.RUNNING:
+        yield f"{key} is {parent.status} with open children"
+    if parent.status is StepStatus.RUNNING and not open_:
+        yield f"{key} is running with no open child"
+    for child in made:
+        yield from _check_child(state, parent, child)
+
+
+def _check_child(state: RunState, parent: Step, child: Step) -> Iterator[str]:
+    index = child_index(child.key) or 0
+    first = state.children[parent.key].next
+    beyond = index >= len(parent.items or ())
+    if beyond and child.status is not StepStatus.SKIPPED:
+        yield f"{child.key} is {child.status} and has no item"
+    if child.status is StepStatus.PENDING and index < first and not beyond:
+        yield f"{child.key} waits before {first}, where it would be overlooked"
+    if parent.terminal and child.status is StepStatus.PENDING:
+        yield f"{child.key} waits although {parent.key} has ended"
+
+
+def _most_open(planned: PlanStep) -> int:
+    limit = None if planned.foreach is None else planned.foreach.max_parallel
+    return min(limit or WINDOW, WINDOW)
+
+
+_GOOD = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})

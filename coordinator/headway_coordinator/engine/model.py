@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from headway.plan.children import child_index, child_key, parent_of
 from headway.plan.model import Plan, PlanStep
 from headway_coordinator.engine.states import STEP_TERMINAL, RunStatus, StepStatus
 
-_EMPTY: Mapping[str, Any] = {}
+Outputs = Mapping[str, Any] | tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,9 @@ class Live:
 class Step:
     """A step's facts. `attempts` were made in all; `failures` and `losses` since a reopening.
 
+    A step that runs for each item has its `items` once they are known, no attempts of its own, and
+    in the end its children's outputs as a list. A child is a step too, such as `transform[3]`.
+
     `due_at` is when the step must be looked at: the end of a retry wait or of a deferral, or of the
     time that it may wait in its queue.
     """
@@ -70,13 +74,20 @@ class Step:
     due_at: datetime | None = None
     ready_at: datetime | None = None
     finished_at: datetime | None = None
-    outputs: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Outputs = field(default_factory=dict)
     artifacts: tuple[Mapping[str, Any], ...] = ()
     error: Mapping[str, Any] | None = None
+    items: tuple[Any, ...] | None = None
 
     @property
     def terminal(self) -> bool:
         return self.status in STEP_TERMINAL
+
+
+def plain_outputs(step: Step) -> Any:
+    """Return the step's outputs as JSON: an object, or a list of them."""
+    outputs = step.outputs
+    return dict(outputs) if isinstance(outputs, Mapping) else [dict(each) for each in outputs]
 
 
 class Tally(NamedTuple):
@@ -90,6 +101,16 @@ class Tally(NamedTuple):
     @property
     def done(self) -> int:
         return self.succeeded + self.failed + self.upstream_failed + self.skipped
+
+
+class Children(NamedTuple):
+    """How the children of a step stand. `next` is the first one that has not been started since
+    the run was opened; `bad` ones have failed or been cancelled."""
+
+    next: int = 0
+    open: int = 0
+    ok: int = 0
+    bad: int = 0
 
 
 # --- changes -----------------------------------------------------------------------------------
@@ -111,6 +132,13 @@ class RunMoved:
 @dataclass(frozen=True, slots=True)
 class StepMoved:
     before: Step
+    after: Step
+
+
+@dataclass(frozen=True, slots=True)
+class ChildMade:
+    """A child that was not there before; storage inserts it as the decision leaves it."""
+
     after: Step
 
 
@@ -145,7 +173,7 @@ class AttemptEnded:
     expired: bool = False
 
 
-Change = RunCreated | RunMoved | StepMoved | AttemptMade | AttemptEnded
+Change = RunCreated | RunMoved | StepMoved | ChildMade | AttemptMade | AttemptEnded
 
 
 # --- effects -----------------------------------------------------------------------------------
@@ -211,16 +239,23 @@ class Layer(MutableMapping[K, V], Generic[K, V]):
         raise TypeError("steps are never removed")
 
     def __iter__(self) -> Iterator[K]:
-        return iter(self._below)
+        yield from self._below
+        yield from self._added()
 
     def __len__(self) -> int:
-        return len(self._below)
+        return len(self._below) + sum(1 for _ in self._added())
+
+    def _added(self) -> Iterator[K]:
+        return (key for key in self.own if key not in self._below)
 
 
 class RunState:
-    """A run, its steps, and what follows from them: tallies of needs, counts of open steps."""
+    """A run, its steps, and what follows from them: tallies of needs, counts of open steps.
 
-    __slots__ = ("open_final", "open_main", "plan", "run", "steps", "tallies")
+    Children are among the `steps`; tallies and counts know their parents alone.
+    """
+
+    __slots__ = ("children", "open_final", "open_main", "plan", "run", "steps", "tallies")
 
     def __init__(
         self,
@@ -230,6 +265,7 @@ class RunState:
         tallies: MutableMapping[str, Tally],
         open_main: int,
         open_final: int,
+        children: MutableMapping[str, Children],
     ) -> None:
         self.plan = plan
         self.run = run
@@ -237,11 +273,13 @@ class RunState:
         self.tallies = tallies
         self.open_main = open_main
         self.open_final = open_final
+        self.children = children
 
     @classmethod
     def of(cls, plan: Plan, run: Run, steps: Iterable[Step]) -> RunState:
         """Return the state of `run` with `steps`; everything derived is computed here."""
-        state = cls(plan, run, {s.key: Step(s.key) for s in plan.steps}, {}, 0, 0)
+        state = cls(plan, run, {s.key: Step(s.key) for s in plan.steps}, {}, 0, 0, {})
+        state.children = {s.key: Children() for s in plan.steps if s.foreach is not None}
         state.tallies = {s.key: Tally() for s in plan.steps}
         for planned in plan.steps:
             if planned.final:
@@ -249,8 +287,18 @@ class RunState:
             else:
                 state.open_main += 1
         for step in steps:
-            apply(state, [StepMoved(state.steps[step.key], step)])
+            if step.key in plan.by_key:
+                apply(state, [StepMoved(state.steps[step.key], step)])
+            else:
+                apply(state, [ChildMade(step)])
         return state
+
+    def children_of(self, key: str) -> Iterator[Step]:
+        """Yield the children of a step that there are, in the order of its items."""
+        for index in range(len(self.steps[key].items or ())):
+            child = self.steps.get(child_key(key, index))
+            if child is not None:
+                yield child
 
     def overlay(self) -> RunState:
         """Return a state that starts as this one and moves alone."""
@@ -261,6 +309,7 @@ class RunState:
             Layer(self.tallies),
             self.open_main,
             self.open_final,
+            Layer(self.children),
         )
 
 
@@ -270,8 +319,12 @@ def apply(state: RunState, changes: Iterable[Change]) -> None:
         match change:
             case RunMoved(after=run) | RunCreated(run=run):
                 state.run = run
-            case StepMoved(before, after):
+            case StepMoved(before, after) if after.key in state.plan.by_key:
                 _apply_step(state, before, after)
+            case StepMoved(before, after):
+                _apply_child(state, before, after)
+            case ChildMade(after):
+                _apply_child(state, None, after)
             case AttemptMade() | AttemptEnded():
                 pass  # rows of their own; in memory the step's `live` says the same
 
@@ -280,7 +333,7 @@ def _apply_step(state: RunState, before: Step, after: Step) -> None:
     state.steps[after.key] = after
     if before.terminal == after.terminal:
         return
-    planned = state.plan.by_key[after.key]
+    planned = state.plan.of(after.key)
     change = 1 if after.terminal else -1
     if planned.final:
         state.open_final -= change
@@ -292,6 +345,43 @@ def _apply_step(state: RunState, before: Step, after: Step) -> None:
         state.tallies[dependent] = tally._replace(
             **{field_name: getattr(tally, field_name) + change}
         )
+
+
+def _apply_child(state: RunState, before: Step | None, after: Step) -> None:
+    state.steps[after.key] = after
+    parent, index = parent_of(after.key), child_index(after.key) or 0
+    children = state.children[parent]
+    counts = children._asdict()
+    for step, change in ((before, -1), (after, 1)):
+        field_name = None if step is None else _standing(step.status)
+        if field_name is not None:
+            counts[field_name] += change
+    if after.status is StepStatus.PENDING:
+        counts["next"] = min(children.next, index)
+    elif index == children.next:
+        counts["next"] = _first_waiting(state, parent, index + 1)
+    state.children[parent] = Children(**counts)
+
+
+def _first_waiting(state: RunState, parent: str, index: int) -> int:
+    while True:
+        child = state.steps.get(child_key(parent, index))
+        if child is None or child.status is StepStatus.PENDING:
+            return index
+        index += 1
+
+
+def _standing(status: StepStatus) -> str | None:
+    """Return how a child counts for its parent; one that waits or was skipped counts nowhere."""
+    match status:
+        case StepStatus.PENDING | StepStatus.SKIPPED:
+            return None
+        case StepStatus.SUCCEEDED:
+            return "ok"
+        case _ if status in STEP_TERMINAL:
+            return "bad"
+        case _:
+            return "open"
 
 
 def tally_field(planned: PlanStep, status: StepStatus) -> str:

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from headway.plan.model import PlanStep
 from headway_coordinator.engine.draft import Draft
+from headway_coordinator.engine.foreach import tend
 from headway_coordinator.engine.model import Decide, RunState
 from headway_coordinator.engine.rules import Ruling, rule
 from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus, StepStatus
@@ -32,6 +33,9 @@ def settle(draft: Draft) -> None:
 def _look(draft: Draft, key: str) -> None:
     step = draft.steps[key]
     planned = draft.plan.by_key[key]
+    if planned.foreach is not None and step.status is StepStatus.RUNNING:
+        tend(draft, step, planned.foreach)
+        return
     if step.status is not StepStatus.PENDING or not _may_start(draft.state, planned):
         return
     ruling = rule(planned.when, draft.state.tallies[key], len(planned.needs))

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Text, bindparam, select, update
 
 from headway.crash_points import crash_block, crash_point
+from headway.plan.model import PlanStep
 from headway_coordinator.application.advancing_ports import AuditEntry, Withdrawal
 from headway_coordinator.application.notify_ports import NewNotification
 from headway_coordinator.application.ports import Lease, LeaseLost
@@ -21,8 +22,10 @@ from headway_coordinator.application.trigger_ports import NewEvent
 from headway_coordinator.engine.model import (
     AttemptEnded,
     AttemptMade,
+    Run,
     RunMoved,
     RunState,
+    Step,
     StepMoved,
     StopAttempts,
 )
@@ -123,6 +126,11 @@ class OpenAdvancing:
 
     def move_steps(self, moves: Sequence[tuple[str, StepMoved]]) -> None:
         self._statements.runs.move_steps(self._line, moves)
+
+    def expand_steps(
+        self, expanded: Sequence[tuple[str, Step]], made: Sequence[tuple[Run, PlanStep, Step]]
+    ) -> None:
+        self._statements.runs.expand_steps(self._line, expanded, made)
 
     def make_attempts(self, made: Sequence[AttemptMade], claim_within: timedelta) -> None:
         self._statements.attempts.make(self._line, made, claim_within)

@@ -82,9 +82,11 @@ class StoredQueries:
         with self._database.reading() as connection:
             return list_runs(connection, wanted)
 
-    def run(self, id: str) -> dict[str, Any] | None:
+    def run(
+        self, id: str, *, child: str | None = None, all_children: bool = False
+    ) -> dict[str, Any] | None:
         with self._database.reading() as connection:
-            return show_run(connection, id)
+            return show_run(connection, id, child=child, all_children=all_children)
 
     def steps_brief(self, id: str) -> dict[str, dict[str, Any]]:
         with self._database.reading() as connection:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, func, or_, select
 
+from headway.plan.children import child_index
 from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.schema import attempt, definition, inbox, run, step
 
@@ -35,13 +37,21 @@ _STEPS = select(
     step.c.ready_at,
     step.c.finished_at,
     step.c.due_at,
+    func.json_array_length(step.c["items"]).label("items"),
+    step.c.idx,
 )
+_IS_CHILD = step.c.key.contains("[", autoescape=True)
+_TELLING = ("failed", "cancelled", "running", "retry_wait", "deferred")
+MOST_CHILDREN = 100  # of a run that are shown unless all are asked for
 
 
-def show_run(connection: Connection, id: str) -> dict[str, Any] | None:
+def show_run(
+    connection: Connection, id: str, *, child: str | None = None, all_children: bool = False
+) -> dict[str, Any] | None:
     """Return the run's whole story, or None.
 
-    The run is read before its steps: if it is shown as ended, so are they.
+    Of many children only those that run or have failed are shown, as far as there is room, and
+    `child`. The run is read before its steps: if it is shown as ended, so are they.
     """
     id = clean_text(id)
     wanted = select(run).where(run.c.id == id)
@@ -55,20 +65,70 @@ def show_run(connection: Connection, id: str) -> dict[str, Any] | None:
         if row is None:
             return _accepted(accepted)
     story = _story(row, _version(connection, row))
-    steps = connection.execute(_STEPS.where(step.c.run_id == id).order_by(step.c.idx)).all()
-    attempts = defaultdict(list)
-    made = _ATTEMPTS.where(attempt.c.run_id == id).order_by(attempt.c.step, attempt.c.no)
-    for found in connection.execute(made):
-        one = dict(found._mapping)
-        attempts[one.pop("step")].append(one)
-    story["steps"] = [{**s._mapping, "attempts": attempts[s.step]} for s in steps]
+    own = connection.execute(_STEPS.where(step.c.run_id == id, ~_IS_CHILD)).all()
+    children: Sequence[Any] = ()
+    counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    if any(each.items is not None for each in own):
+        counts = _counts(connection, id)
+        few = sum(count.total() for count in counts.values()) <= MOST_CHILDREN
+        children = _children(connection, id, child, every=all_children or few)
+    rows = sorted([*own, *children], key=lambda row: (row.idx, child_index(row.step) or -1))
+    attempts = _attempts(connection, id, None if not children else [row.step for row in children])
+    story["steps"] = [_shown(row, attempts[row.step], counts) for row in rows]
     return story
 
 
+def _counts(connection: Connection, id: str) -> defaultdict[int, Counter[str]]:
+    """Return how many children of each step, by its index, are in each state."""
+    found: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    wanted = select(step.c.idx, step.c.state, func.count()).where(step.c.run_id == id, _IS_CHILD)
+    for idx, state, count in connection.execute(wanted.group_by(step.c.idx, step.c.state)):
+        found[idx][state] = count
+    return found
+
+
+def _children(connection: Connection, id: str, child: str | None, *, every: bool) -> Sequence[Any]:
+    wanted = _STEPS.where(step.c.run_id == id, _IS_CHILD)
+    if every:
+        return connection.execute(wanted).all()
+    telling = wanted.where(step.c.state.in_(_TELLING)).order_by(step.c.finished_at, step.c.key)
+    found = [*connection.execute(telling.limit(MOST_CHILDREN)).all()]
+    if child is not None and all(row.step != child for row in found):
+        found += connection.execute(wanted.where(step.c.key == child)).all()
+    return found
+
+
+def _attempts(
+    connection: Connection, id: str, children: list[str] | None
+) -> defaultdict[str, list[dict[str, Any]]]:
+    attempts: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    wanted = _ATTEMPTS.where(attempt.c.run_id == id).order_by(attempt.c.step, attempt.c.no)
+    if children is None:
+        wanted = wanted.where(~attempt.c.step.contains("[", autoescape=True))
+    elif len(children) <= MOST_CHILDREN + 1:
+        of_child = attempt.c.step.contains("[", autoescape=True)
+        wanted = wanted.where(or_(~of_child, attempt.c.step.in_(children)))
+    for found in connection.execute(wanted):
+        one = dict(found._mapping)
+        attempts[one.pop("step")].append(one)
+    return attempts
+
+
+def _shown(
+    row: Row[Any], attempts: list[dict[str, Any]], counts: Mapping[int, Counter[str]]
+) -> dict[str, Any]:
+    shown = dict(row._mapping)
+    idx, items = shown.pop("idx"), shown.pop("items")
+    if items is not None:
+        shown |= {"items": items, "children": dict(counts.get(idx, {}))}
+    return {**shown, "attempts": attempts}
+
+
 def brief_steps(connection: Connection, id: str) -> dict[str, dict[str, Any]]:
-    """Return `{step: {state, attempts, reason, outputs}}` in the plan's order."""
+    """Return `{step: {state, attempts, reason, outputs}}` in the plan's order, without children."""
     wanted = select(step.c.key, step.c.state, step.c.attempts, step.c.reason, step.c.outputs)
-    rows = connection.execute(wanted.where(step.c.run_id == clean_text(id)).order_by(step.c.idx))
+    own = wanted.where(step.c.run_id == clean_text(id), ~_IS_CHILD)
+    rows = connection.execute(own.order_by(step.c.idx))
     return {
         row.key: {
             "state": row.state,

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Text, update
 
+from headway.plan.model import PlanStep
 from headway.protocol.queues import step_queue
 from headway_coordinator.engine.model import Run, RunMoved, RunState, Step, StepMoved
 from headway_coordinator.storage.database import Database
@@ -25,7 +26,7 @@ _STEP_MOVED = (
     "state", "attempts", "failures", "losses", "reason", "due_at", "ready_at", "finished_at",
     "outputs", "artifacts", "error",
 )  # fmt: skip
-_STEP_NEW = ("run_id", "key", "idx", "queue", *_STEP_MOVED)
+_STEP_NEW = ("run_id", "key", "idx", "queue", *_STEP_MOVED, "items")
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -65,6 +66,16 @@ class RunWrites:
             .values({name: steps.c[name] for name in _STEP_MOVED})
         )
 
+        self._items = items = database.rows(
+            run_id=Text(), key=Text(), in_state=Text(), **types_of(step, ("items",))
+        )
+        self._write_items = database.prepared(
+            update(step)
+            .where(step.c.run_id == items.c.run_id, step.c.key == items.c.key)
+            .where(step.c.state == items.c.in_state)
+            .values(items=items.c["items"])
+        )
+
     def create(self, line: Line, states: Sequence[RunState]) -> None:
         """Insert the runs and all their steps as they stand."""
         if not states:
@@ -93,6 +104,22 @@ class RunWrites:
                 for (id, key), (before, after) in joined.items()
             )
             line.send(self._move_steps, params, expecting(len(joined), "steps"))
+
+    def expand_steps(
+        self,
+        line: Line,
+        expanded: Sequence[tuple[str, Step]],
+        made: Sequence[tuple[Run, PlanStep, Step]],
+    ) -> None:
+        """Write the items of steps that are in their new state, and insert new children."""
+        if expanded:
+            params = self._items.params(
+                (id, after.key, str(after.status), after.items) for id, after in expanded
+            )
+            line.send(self._write_items, params, expecting(len(expanded), "steps with items"))
+        if made:
+            steps = self._new_steps.params(_new_step(*each) for each in made)
+            line.send(self._insert_steps, steps)
 
 
 def _joined(moves: Iterable[tuple[K, T, T]]) -> dict[K, tuple[T, T]]:
@@ -133,10 +160,13 @@ def _run_fields(after: Run) -> tuple[Any, ...]:
 
 
 def _new_steps(state: RunState) -> Iterator[tuple[Any, ...]]:
-    for planned in state.plan.steps:
-        queue = step_queue(state.run.team, planned.resource_class)
-        fields = _step_fields(state.steps[planned.key])
-        yield (state.run.id, planned.key, planned.index, queue, *fields)
+    for key, made in state.steps.items():
+        yield _new_step(state.run, state.plan.of(key), made)
+
+
+def _new_step(of: Run, planned: PlanStep, made: Step) -> tuple[Any, ...]:
+    queue = step_queue(of.team, planned.resource_class)
+    return (of.id, made.key, planned.index, queue, *_step_fields(made), made.items)
 
 
 def _step_fields(after: Step) -> tuple[Any, ...]:

@@ -144,7 +144,8 @@ def _step(row: Any, held: Any | None) -> Step:
         due_at=row.due_at,
         ready_at=row.ready_at,
         finished_at=row.finished_at,
-        outputs=row.outputs,
+        outputs=row.outputs if isinstance(row.outputs, dict) else tuple(row.outputs),
         artifacts=tuple(row.artifacts),
         error=row.error,
+        items=None if row.items is None else tuple(row.items),
     )

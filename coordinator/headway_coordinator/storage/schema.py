@@ -204,6 +204,8 @@ step = Table(
     Column("outputs", Document, nullable=False),
     Column("artifacts", Document, nullable=False),
     Column("error", Document),
+    # Of a step that runs for each item: the items, once they are known.
+    Column("items", Document),
     _check("state", StepStatus),
     _index("step_open", "state", "queue", where=STEP_OPEN),
     postgresql_with=_MOVING,

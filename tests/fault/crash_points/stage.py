@@ -207,7 +207,7 @@ class Stage:
         hears: str | None = None,
         notify: Sequence[Mapping[str, Any]] = (),
     ) -> str:
-        """Return a pipeline with steps beside each other, a join, a retry, and a file.
+        """Return a pipeline with steps beside each other, a join, a retry, items, and a file.
 
         It is started by events of the type `hears` too, if that is given. Its runs' ends are told
         to `notify`.
@@ -238,8 +238,13 @@ steps:
     run: |{_NOTE}
       test "$HEADWAY_ATTEMPT" -gt 1
     retry: {{max: 3, delay: 100ms}}
+  each:
+    foreach: [one, two, three]
+    max_parallel: 2
+    env: {env}
+    run: |{_NOTE}
   join:
-    needs: [left, right, again]
+    needs: [left, right, again, each]
     env: {env}
     run: |{_NOTE}
       cat "$HEADWAY_INPUTS/left/left.txt"

@@ -13,7 +13,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def waiting(step: str, *, priority: int = 0, after: int = 0, run: str = "r") -> Waiting:
-    return Waiting(-priority, START + timedelta(seconds=after), run, ord(step[0]), step)
+    return Waiting(-priority, START + timedelta(seconds=after), run, (ord(step[0]), 0), step)
 
 
 def backlog(*entries: Waiting, queue: str = "q") -> Backlog:

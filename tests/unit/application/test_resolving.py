@@ -48,7 +48,7 @@ def state(
 
 
 def work(of: RunState, key: str) -> Mapping[str, Any]:
-    admitted = Resolver(Counting()).admission(of, of.plan.by_key[key], QUEUE)
+    admitted = Resolver(Counting()).admission(of, key, QUEUE)
     assert isinstance(admitted, Admitted), admitted
     return admitted.work
 
@@ -125,13 +125,13 @@ def test_inputs_are_references_and_leave_the_body() -> None:
 def test_inputs_that_are_no_artifacts_fail_the_step(value: Any) -> None:
     reads = step("b", "a", inputs={"raw": "${{ steps.a.outputs.v }}"})
     made = state(step("a"), reads, a={"v": value})
-    answer = Resolver(Counting()).admission(made, made.plan.by_key["b"], QUEUE)
+    answer = Resolver(Counting()).admission(made, "b", QUEUE)
     assert answer == Unresolvable("b", "inputs.raw: expected the artifacts of a step")
 
 
 def test_an_expression_without_a_value_fails_the_step() -> None:
     made = state(step("a"), step("b", "a", env={"N": "${{ steps.a.outputs.n }}"}), a={})
-    answer = Resolver(Counting()).admission(made, made.plan.by_key["b"], QUEUE)
+    answer = Resolver(Counting()).admission(made, "b", QUEUE)
     assert isinstance(answer, Unresolvable)
     assert "n" in answer.message
 
@@ -157,8 +157,8 @@ def test_plain_paths_and_bodies_without_expressions_need_no_evaluator() -> None:
         step("b", "a", env={"N": "${{ steps.a.outputs.n }}"}, condition="steps.a.outputs.ok"),
         a={"n": 1, "ok": True},
     )
-    resolver.admission(made, made.plan.by_key["a"], QUEUE)
-    resolver.admission(made, made.plan.by_key["b"], QUEUE)
+    resolver.admission(made, "a", QUEUE)
+    resolver.admission(made, "b", QUEUE)
     resolver.condition(made, made.plan.by_key["b"])
     assert counting.asked == []
 
@@ -166,10 +166,10 @@ def test_plain_paths_and_bodies_without_expressions_need_no_evaluator() -> None:
 def test_what_one_run_is_given_does_not_change_what_the_next_is_given() -> None:
     resolver = Resolver(Counting())
     made = state(step("a", env={"K": "v"}, inputs={}))
-    first = resolver.admission(made, made.plan.by_key["a"], QUEUE)
+    first = resolver.admission(made, "a", QUEUE)
     assert isinstance(first, Admitted)
     first.work["body"]["env"]["K"] = "changed"
-    second = resolver.admission(made, made.plan.by_key["a"], QUEUE)
+    second = resolver.admission(made, "a", QUEUE)
     assert isinstance(second, Admitted)
     assert second.work["body"]["env"] == {"K": "v"}
 
@@ -192,7 +192,7 @@ def test_when_a_wait_ends(body: Any, wakes: datetime) -> None:
 )
 def test_a_wait_that_makes_no_sense_fails_its_step(body: Any) -> None:
     made = state(replace(planned("a", kind=Kind.WAIT), body={"wait": body}))
-    answer = Resolver(Counting()).wake(made, made.plan.by_key["a"], START)
+    answer = Resolver(Counting()).outside(made, "a", START)
     assert isinstance(answer, Unresolvable)
     assert answer.message.startswith("wait: ")
 
@@ -200,14 +200,14 @@ def test_a_wait_that_makes_no_sense_fails_its_step(body: Any) -> None:
 @pytest.mark.parametrize("body", [{"until": "9999-12-31T23:59:59-14:00"}, {"for": 1e15}])
 def test_a_wait_beyond_the_end_of_time_fails_its_step(body: Any) -> None:
     made = state(replace(planned("a", kind=Kind.WAIT), body={"wait": body}))
-    answer = Resolver(Counting()).wake(made, made.plan.by_key["a"], START)
+    answer = Resolver(Counting()).outside(made, "a", START)
     assert isinstance(answer, Unresolvable)
 
 
 def test_a_wait_by_expression() -> None:
     nap = replace(planned("a", kind=Kind.WAIT), body={"wait": {"for": "${{ params.nap }}"}})
     made = state(nap, params={"nap": "30s"}, types={"nap": "duration"})
-    answer = Resolver(Counting()).wake(made, nap, START)
+    answer = Resolver(Counting()).outside(made, "a", START)
     assert answer == Deferred("a", START + timedelta(seconds=30))
 
 

@@ -249,10 +249,6 @@ def test_all_params_that_have_no_type_are_told_at_once() -> None:
     assert [each.code for each in caught.value.problems] == ["unmappable_type"] * 2  # type: ignore[attr-defined]
 
 
-def _maps() -> None:
-    load.map([1, 2])
-
-
 def _maps_a_handle() -> None:
     extract(date(2026, 1, 31)).map(1)
 
@@ -309,8 +305,7 @@ def inner() -> None:
 @pytest.mark.parametrize(
     ("function", "code", "part"),
     [
-        (_maps, "not_supported", "`.map()` is not available in this version"),
-        (_maps_a_handle, "not_supported", "`.map()` is not available in this version"),
+        (_maps_a_handle, "bad_arguments", "is a step already"),
         (_nests, "not_supported", "a pipeline inside a pipeline is not available"),
         (_asks, "not_known_yet", "neither true nor false"),
         (_goes_through, "not_known_yet", "no items"),
@@ -350,7 +345,7 @@ def test_a_step_made_outside_a_pipeline_is_refused() -> None:
 
 def test_keys_of_later_versions_and_unknown_ones_are_the_readers_to_tell() -> None:
     def small() -> None:
-        shell("true", name="a", foreach="x")  # type: ignore[call-arg]
+        shell("true", name="a", cache="x")  # type: ignore[call-arg]
 
     with pytest.raises(Exception, match="mistakes") as caught:
         made(small, slo=[], ownr="x")

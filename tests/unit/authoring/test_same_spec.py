@@ -237,3 +237,59 @@ def test_triggers_in_python_are_those_in_yaml() -> None:
     assert spec is not None
     assert started.build().spec().digest == spec.digest
     assert Definition.from_yaml(started.build().to_yaml()).spec().digest == spec.digest
+
+
+@headway.step(outputs={"rows": int})
+def transform(part: str, region: str) -> dict[str, int]:
+    return {"rows": len(part)}
+
+
+@pipeline(team="demo", owner="o")
+def spread(names: list[str] = ["a", "b"]) -> None:  # noqa: B006
+    listed = shell("list", name="listed", outputs={"parts": "list"})
+    done = transform.with_options(max_parallel=8, allow_failures="10%").map(
+        listed["parts"], region="eu"
+    )
+    shell("report", name="report", env={"ROWS": done["rows"], "ALL": done.outputs})
+    shell(
+        "try",
+        name="tried",
+        matrix={"os": ["linux", "mac"], "n": names},
+        env={"OS": headway.item["os"], "I": headway.index},
+    )
+
+
+SPREAD = f"""
+headway: 1
+pipeline: spread
+team: demo
+owner: o
+params: {{names: {{type: list, default: [a, b]}}}}
+steps:
+  listed: {{run: list, outputs: {{parts: list}}}}
+  transform:
+    needs: [listed]
+    foreach: "${{{{ steps.listed.outputs.parts }}}}"
+    max_parallel: 8
+    allow_failures: 10%
+    python: {__name__}:transform
+    with: {{part: "${{{{ item }}}}", region: eu}}
+    outputs: {{rows: int}}
+  report:
+    needs: [transform]
+    run: report
+    env:
+      ROWS: "${{{{ steps.transform.outputs.map(o, o.rows) }}}}"
+      ALL: "${{{{ steps.transform.outputs }}}}"
+  tried:
+    matrix: {{os: [linux, mac], n: "${{{{ params.names }}}}"}}
+    run: try
+    env: {{OS: "${{{{ item.os }}}}", I: "${{{{ index }}}}"}}
+"""
+
+
+def test_steps_that_run_for_each_item_are_those_in_yaml() -> None:
+    spec = load(SPREAD, "f").spec
+    assert spec is not None
+    assert spread.build().spec().digest == spec.digest
+    assert Definition.from_yaml(spread.build().to_yaml()).spec().digest == spec.digest

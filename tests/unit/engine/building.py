@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from headway.plan.model import Kind, Plan, PlanStep, Retry, When
+from headway.plan.model import Foreach, Kind, Plan, PlanStep, Retry, When
 from headway_coordinator.engine import invariants
 from headway_coordinator.engine.advance import advance, create
 from headway_coordinator.engine.events import (
@@ -17,6 +17,7 @@ from headway_coordinator.engine.events import (
     Deferred,
     Due,
     Event,
+    Expanded,
     Finished,
     RetryRequested,
     Withdrawn,
@@ -24,6 +25,7 @@ from headway_coordinator.engine.events import (
 from headway_coordinator.engine.model import (
     AttemptEnded,
     AttemptMade,
+    ChildMade,
     Decide,
     Decision,
     Run,
@@ -52,6 +54,7 @@ def planned(
     queue_timeout: timedelta | None = None,
     final: bool = False,
     allow_failure: bool = False,
+    foreach: Foreach | None = None,
 ) -> PlanStep:
     """Return a step of a plan; `plan` gives it its index."""
     return PlanStep(
@@ -67,6 +70,7 @@ def planned(
         queue_timeout=queue_timeout,
         final=final,
         allow_failure=allow_failure,
+        foreach=foreach,
         body={},
     )
 
@@ -107,13 +111,13 @@ def queued_run(plan: Plan, id: str = "r") -> Run:
     )
 
 
-Snapshot = tuple[Run, dict[str, Step], dict[str, Any], int, int]
+Snapshot = tuple[Run, dict[str, Step], dict[str, Any], dict[str, Any], int, int]
 
 
 def snapshot(state: RunState) -> Snapshot:
     """Return everything that a state says, to be compared."""
     counts = (state.open_main, state.open_final)
-    return (state.run, dict(state.steps), dict(state.tallies), *counts)
+    return (state.run, dict(state.steps), dict(state.tallies), dict(state.children), *counts)
 
 
 class Journey:
@@ -194,6 +198,10 @@ class Journey:
     def defer(self, key: str, by: timedelta) -> Decision:
         return self.take(Deferred(key, self.now + by))
 
+    def expand(self, key: str, *items: Any) -> Decision:
+        """Give the step its items."""
+        return self.take(Expanded(key, items))
+
     def due(self, key: str | None = None, *, after: timedelta = timedelta()) -> Decision:
         """Let time pass, then say that the step's (or the run's) moment has come."""
         self.now += after
@@ -241,6 +249,8 @@ def _changes(decision: Decision) -> Iterable[str]:
                 yield f"run {before.status} → {after.status}" + _because(after.reason)
             case StepMoved(before, after):
                 yield f"{after.key} {before.status} → {after.status}" + _because(after.reason)
+            case ChildMade(after):
+                yield f"{after.key} made as {after.status}"
             case AttemptMade():
                 yield f"attempt {change.attempt} made"
             case AttemptEnded():

@@ -180,6 +180,7 @@ class Counted:
             CountedMap(journey.tallies),
             journey.open_main,
             journey.open_final,
+            journey.children,
         )
 
     def finish(self, key: str) -> tuple[Decision, int]:

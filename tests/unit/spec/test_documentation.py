@@ -17,9 +17,26 @@ MAKERS = {"on", "at", "_fault", "_fail", "Fault", "Problem"}
 TEXT = (ROOT / "docs/definitions.md").read_text(encoding="utf-8")
 
 
+HEAD = """headway: 1
+pipeline: p
+team: t
+owner: o
+params: {parts: {type: list, default: []}}
+steps:
+  extract: {run: x, outputs: {parts: list}}
+"""
+
+
 def test_the_example_is_valid() -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
     assert load(example, "f").problems == ()
+
+
+def test_examples_of_steps_are_valid() -> None:
+    examples = re.findall(r"```yml\n(.*?)```", TEXT, re.DOTALL)
+    assert examples
+    for example in examples:
+        assert load(HEAD + example, "f").problems == ()
 
 
 def test_every_key_rule_and_function_is_documented() -> None:

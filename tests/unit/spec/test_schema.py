@@ -13,6 +13,7 @@ from headway.spec import completed, load, schema
 from headway.spec.descriptions import DEFAULTS, DESCRIPTIONS
 from headway.spec.document import documents, plain
 from headway.spec.report import Report
+from headway.spec.starting import UNSAID_OF_STEP
 from headway.spec.steps import RETRY
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*/*.yaml"))
@@ -64,7 +65,7 @@ def test_defaults_are_the_readers_own() -> None:
         record, _, key = name.partition(".")
         found = {
             "pipeline": completed(step.canonical),
-            "step": read,
+            "step": {**UNSAID_OF_STEP, **read},
             "retry": RETRY,
             "http": read["http"],
             "schedule": first["schedule"],

@@ -50,7 +50,14 @@ def pipeline(**_: Any) -> Any:
 
 
 class Expression:
-    """Only named by annotations here."""
+    """Named by annotations, and by a module that keeps a part of `item` for its pipelines."""
+
+    def __getitem__(self, _: Any) -> Expression:
+        return self
+
+
+item = Expression()
+index = Expression()
 
 
 class Handle:

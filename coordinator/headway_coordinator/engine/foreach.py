@@ -1,0 +1,137 @@
+"""A step that runs once for each item: its children are made a few at a time, and end it.
+
+Only as many children have rows as may soon get attempts: a list of ten thousand items costs the
+run no more at a time than one of five hundred.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from headway.plan.children import child_index, child_key
+from headway.plan.model import Foreach
+from headway_coordinator.engine.draft import Draft
+from headway_coordinator.engine.events import Expanded
+from headway_coordinator.engine.model import Outputs, Step
+from headway_coordinator.engine.states import RunStatus, StepStatus
+
+WINDOW = 500  # children of a step that have not ended
+MAX_OUTPUTS_BYTES = 1_000_000  # of all children together, as JSON
+NOT_COLLECTED = "outputs_not_collected"
+_NAMED = 5
+
+# The reason of a running `finally` step that was asked to stop: the run's own state cannot say it.
+STOP_ASKED = "cancelling"
+
+
+def expand(draft: Draft, event: Expanded) -> str | None:
+    """Begin with the first items."""
+    step = draft.steps.get(event.step)
+    if step is None or step.status is not StepStatus.READY or step.key not in draft.plan.by_key:
+        return "the step is not ready"
+    foreach = draft.plan.by_key[step.key].foreach
+    if foreach is None:
+        return "the step has no items"
+    if step.items is not None and step.items != event.items:
+        _begin_anew(draft, step, len(event.items))
+    # Its attempts are the times that it was begun: it has none of its own.
+    draft.move(step, StepStatus.RUNNING, items=event.items, attempts=step.attempts + 1)
+    tend(draft, draft.steps[step.key], foreach)
+    return None
+
+
+def tend(draft: Draft, step: Step, foreach: Foreach) -> None:
+    """Start children as far as there is room for more, or end the step when all have ended."""
+    items = len(step.items or ())
+    is_stopping = stopping(draft, step)
+    if not is_stopping and draft.state.children[step.key].bad <= foreach.tolerated(items):
+        _start_children(draft, step, foreach)
+    children = draft.state.children[step.key]
+    if children.open:
+        return
+    if is_stopping:
+        draft.end(step, StepStatus.CANCELLED, reason="cancelled")
+    elif children.bad > foreach.tolerated(items):
+        message = f"{children.bad} of {items} items failed: {_failed(draft, step)}"
+        error = {"code": "foreach_failed", "message": message}
+        draft.end(step, StepStatus.FAILED, reason="foreach_failed", error=error)
+    else:
+        _succeed(draft, step)
+
+
+def stopping(draft: Draft, step: Step) -> bool:
+    """Say whether the step must not be tried again, or go on, because it is being stopped."""
+    if draft.run.status is not RunStatus.CANCELLING:
+        return False
+    return step.reason == STOP_ASKED or not draft.plan.of(step.key).final
+
+
+def reopen_children(draft: Draft, step: Step, *, done: bool) -> None:
+    """Let the step's children be made again; with `done` also those that have succeeded."""
+    for child in [*draft.state.children_of(step.key)]:
+        if done or child.status is not StepStatus.SUCCEEDED:
+            draft.reopen(child)
+
+
+def _start_children(draft: Draft, step: Step, foreach: Foreach) -> None:
+    children = draft.state.children[step.key]
+    room = min(foreach.max_parallel or WINDOW, WINDOW) - children.open
+    if foreach.max_parallel is None and children.open > WINDOW // 2:
+        return  # many at a time cost less than one by one
+    for key in _waiting(draft, step):
+        if room <= 0:
+            return
+        room -= 1
+        child = draft.steps.get(key)
+        if child is None:
+            draft.make_child(key)
+        else:
+            draft.make_ready(child)
+
+
+def _waiting(draft: Draft, step: Step) -> Iterator[str]:
+    """Yield the keys of the children that wait for their turn, in order."""
+    for index in range(draft.state.children[step.key].next, len(step.items or ())):
+        key = child_key(step.key, index)
+        child = draft.steps.get(key)
+        if child is None or child.status is StepStatus.PENDING:
+            yield key
+
+
+def _begin_anew(draft: Draft, step: Step, items: int) -> None:
+    """Forget what the children of another list have done; those beyond the new one are skipped."""
+    for child in [*draft.state.children_of(step.key)]:
+        draft.reopen(child)
+        if (child_index(child.key) or 0) >= items:
+            draft.end(draft.steps[child.key], StepStatus.SKIPPED, reason="no_item")
+
+
+def _succeed(draft: Draft, step: Step) -> None:
+    children = [draft.steps[child_key(step.key, i)] for i in range(len(step.items or ()))]
+    outputs: Outputs = tuple(
+        child.outputs if isinstance(child.outputs, dict) else {} for child in children
+    )
+    error = None
+    size = len(json.dumps(outputs, separators=(",", ":"))) if outputs else 0
+    if size > MAX_OUTPUTS_BYTES:
+        message = f"the outputs of all items are {size:,} bytes, more than {MAX_OUTPUTS_BYTES:,}"
+        outputs, error = (), {"code": NOT_COLLECTED, "message": message}
+    artifacts = tuple(artifact for child in children for artifact in _artifacts(child))
+    draft.end(step, StepStatus.SUCCEEDED, outputs=outputs, artifacts=artifacts, error=error)
+
+
+def _artifacts(child: Step) -> Iterator[dict[str, object]]:
+    """Yield the child's artifacts below a folder of the item's number: names may be the same."""
+    for artifact in child.artifacts:
+        yield {**artifact, "path": f"{child_index(child.key)}/{artifact['path']}"}
+
+
+def _failed(draft: Draft, step: Step) -> str:
+    bad = [
+        child.key
+        for child in draft.state.children_of(step.key)
+        if child.status in (StepStatus.FAILED, StepStatus.CANCELLED)
+    ]
+    more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+    return ", ".join(bad[:_NAMED]) + more
