@@ -62,6 +62,11 @@ def segments(step: Mapping[str, Any], span: Span) -> list[Segment]:
 def _raw(step: Mapping[str, Any], span: Span) -> Iterator[Segment | None]:
     attempts = sorted(step["attempts"], key=lambda a: int(a["no"]))
     since = step.get("ready_at")
+    if "items" in step:
+        if since is not None and step["state"] != "ready":
+            kind = {"succeeded": "ok", "running": "running"}.get(step["state"], "fail")
+            yield span.segment(kind, since, step["finished_at"])
+        return
     if not attempts:
         if since is not None and step["state"] != "pending":
             outside = step["state"] != "ready"

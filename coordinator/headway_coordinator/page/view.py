@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from headway.plan.children import parent_of
 from headway.reasons import reason_words
 from headway_coordinator.application.reading import SET_ASIDE_HINT
 from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus
@@ -39,7 +40,8 @@ class Banner:
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """One step. `why`: what it waits for or what went wrong, one line each."""
+    """One step. `why`: what it waits for or what went wrong, one line each. `items`: how many a
+    step with items has, in words."""
 
     name: str
     look: Look
@@ -53,6 +55,8 @@ class StepRow:
     log: str | None
     tail: tuple[str, ...]
     worker: str | None
+    items: str | None = None
+    is_child: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ def run_view(
         look=run_look(run),
         open=not ended and not run["quarantine"],
         banner=_banner(run, blockers, took, allowed),
-        counts=_counts(steps),
+        counts=_counts(_own(steps)),
         rows=tuple(_row(run, step, span, blockers, tails, allowed) for step in shown),
         left_out=len(steps) - len(shown),
         params=_texts(run["params"] or {}),
@@ -102,8 +106,13 @@ def run_look(run: Mapping[str, Any]) -> Look:
 
 
 def failed_steps(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the steps that failed by themselves."""
-    return [step for step in run["steps"] if step["state"] == "failed"]
+    """Return the steps that failed by themselves; a child's failure is its parent's to say."""
+    return [step for step in _own(run["steps"]) if step["state"] == "failed"]
+
+
+def _own(steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the steps of the plan, without children."""
+    return [step for step in steps if parent_of(step["step"]) == step["step"]]
 
 
 def _shown(steps: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -145,7 +154,7 @@ def _banner(
         case "succeeded":
             return Banner(seen, _succeeded(run, took), None, None)
         case "cancelling":
-            still = sum(step["state"] == "running" for step in run["steps"])
+            still = sum(step["state"] == "running" and "items" not in step for step in run["steps"])
             return Banner(seen, f"Cancelling, {_steps(still)} still to stop", _reason(run), None)
         case _:
             return _open(failed, blockers, seen, took)
@@ -159,7 +168,7 @@ def _ended_badly(
         names = ", ".join(one_line(step["step"], 64) for step in failed[:3])
         more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
         headline += f": {names}{more}"
-    behind = sum(step["state"] in _NOT_RUN for step in run["steps"])
+    behind = sum(step["state"] in _NOT_RUN for step in _own(run["steps"]))
     parts = [_reason(run), f"{_steps(behind)} did not run." if behind else None]
     return headline, " ".join(part for part in parts if part) or None
 
@@ -209,21 +218,48 @@ def _row(
     allowed: Set[str],
 ) -> StepRow:
     name = str(step["step"])
+    may_fail = name in allowed
     last = max(step["attempts"], key=lambda a: int(a["no"]), default=None)
     return StepRow(
         name=name,
         look=_look(step, last),
         attempts=len(step["attempts"]),
         duration=_duration(step, last, span.end),
-        why=_why(step, last, blockers.get(name, ()), may_fail=name in allowed),
+        why=(*_spread(run, step), *_why(step, last, blockers.get(name, ()), may_fail)),
         detail=_detail(step, last),
-        outputs=_texts(step["outputs"] or {}),
+        outputs=_outputs(step),
         artifacts=_artifacts(run, step),
         bar=tuple(segments(step, span)),
         log=_log_address(run, name) if last is not None else None,
         tail=tuple(tails.get(name, ())),
         worker=last["worker"] if last else None,
+        items=_items(step["items"]) if "items" in step else None,
+        is_child=parent_of(name) != name,
     )
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count} items"
+
+
+def _spread(run: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how far the items of a step have come, and where those are that are not shown."""
+    if "items" not in step:
+        return
+    counts = step["children"]
+    known = [state for state in PRECEDENCE if counts.get(state)]
+    if known:
+        yield ", ".join(f"{counts[state]} {look(state).word.lower()}" for state in known)
+    shown = sum(parent_of(each["step"]) == step["step"] for each in run["steps"]) - 1
+    if shown < sum(counts.values()):
+        yield f"Not all items are shown here: headway runs show {run['id']} --children"
+
+
+def _outputs(step: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    outputs = step["outputs"] or {}
+    if isinstance(outputs, Mapping):
+        return _texts(outputs)
+    return (("of all items", value_text(outputs)),) if any(outputs) else ()
 
 
 def _look(step: Mapping[str, Any], last: Mapping[str, Any] | None) -> Look:
@@ -237,6 +273,9 @@ def _look(step: Mapping[str, Any], last: Mapping[str, Any] | None) -> Look:
 def _duration(
     step: Mapping[str, Any], last: Mapping[str, Any] | None, now: datetime
 ) -> timedelta | None:
+    if "items" in step and step["ready_at"] is not None:
+        took: timedelta = (step["finished_at"] or now) - step["ready_at"]
+        return took
     if last is None or last["started_at"] is None:
         return None
     end = last["finished_at"] or (now if step["state"] == "running" else None)
@@ -247,7 +286,6 @@ def _why(
     step: Mapping[str, Any],
     last: Mapping[str, Any] | None,
     blockers: Sequence[Mapping[str, Any]],
-    *,
     may_fail: bool,
 ) -> tuple[str, ...]:
     lines = [one_line(blocker["message"]) for blocker in blockers[:_BLOCKERS_SHOWN]]
@@ -275,9 +313,10 @@ def _texts(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def _artifacts(run: Mapping[str, Any], step: Mapping[str, Any]) -> tuple[tuple[str, str, int], ...]:
     base = f"/api/v1/artifacts/{quote(run['id'], safe='')}/{quote(step['step'], safe='')}"
+    refs = list(step.get("artifacts") or ()) if "items" not in step else []
     return tuple(
         (value_text(ref["path"], 200), f"{base}?path={quote(ref['path'], safe='')}", ref["size"])
-        for ref in step.get("artifacts") or ()
+        for ref in refs  # a parent's are those of its children, which have their own rows
     )
 
 

@@ -315,3 +315,46 @@ def test_sizes_read_like_this() -> None:
 
 def test_the_second_set_of_control_characters_is_made_visible() -> None:
     assert shown("a\x9b31mb\x85c\x80") == "a\ufffd31mb\ufffdc\ufffd"
+
+
+def spread(
+    *children: dict[str, Any], state: str = "running", **fields: Any
+) -> list[dict[str, Any]]:
+    """Return a step with four items, and those of its children that are shown."""
+    given = {"items": 4, "children": {"succeeded": 2, "failed": 1, "running": 1}, **fields}
+    return [step("each", state, ready_at=at(10), **given), *children]
+
+
+def test_items_are_counted_and_a_childs_failure_is_its_parents_to_tell() -> None:
+    seen = view(
+        run(
+            "running",
+            *spread(step("each[1]", "failed"), step("each[3]", "running")),
+            step("z", "pending"),
+        )
+    )
+    parent, child, *_ = seen.rows
+    assert (parent.items, parent.is_child, child.is_child) == ("4 items", False, True)
+    assert parent.why == (
+        "1 failed, 1 running, 2 succeeded",
+        "Not all items are shown here: headway runs show r1 --children",
+    )
+    assert parent.duration == timedelta(seconds=362)
+    assert [(segment.kind, segment.left) for segment in parent.bar] == [("running", 2.69)]
+    assert {look.word: count for look, count in seen.counts} == {"Running": 1, "Not reached": 1}
+    assert "failed already" not in seen.banner.headline
+
+
+def test_the_outputs_of_all_items_stand_together() -> None:
+    outputs = [{"n": 1}, {"n": 2}]
+    done = spread(
+        state="succeeded",
+        outputs=outputs,
+        finished_at=at(20),
+        children={"succeeded": 4},
+        artifacts=[{"path": "0/f", "sha256": "0" * 64, "size": 1}],
+    )
+    [row] = view(run("succeeded", *done)).rows
+    assert row.outputs == (("of all items", '[{"n": 1}, {"n": 2}]'),)
+    assert row.artifacts == ()
+    assert [segment.kind for segment in row.bar] == ["ok"]
