@@ -10,7 +10,7 @@ import yaml
 
 SLOTS = 8
 MANY_SLOTS = 100
-W9_SIZES = (10, 100, 1000, 5000)
+W9_SIZES = (10, 100, 1000, 5000, 10_000)
 PARKED = "parked"
 _CHAIN = 40
 
@@ -25,6 +25,7 @@ class Case:
     runs: int = 1
     sleep_ms: int = 0
     slots: int = SLOTS
+    items: bool = False  # a layer of many is one step with as many items
     parked: bool = False  # all but the first layer is of a class that nobody serves
 
     @property
@@ -58,16 +59,19 @@ def cases(quick: bool) -> list[Case]:
 
 
 def sizes(quick: bool) -> list[Case]:
-    """Return W9: graphs of 10 to 5,000 steps, each so often that as many steps run in all.
+    """Return W9: graphs of 10 to 10,000 steps, each so often that as many steps run in all, and
+    at last one with items instead of steps.
 
     With the same load, what differs is what the size of a graph costs.
     """
     chosen = W9_SIZES[:2] if quick else W9_SIZES
     total = chosen[-1]
-    return [
+    graphs = [
         Case(f"W9-{n}", f"{total // n} runs × {n} steps", (1, n - 2, 1), runs=total // n)
         for n in chosen
     ]
+    items = Case("W9-items", f"1 run × {total} items", (1, total - 2, 1), items=True)
+    return [*graphs, items]
 
 
 def latency(quick: bool) -> Case:
@@ -80,9 +84,11 @@ def definition(case: Case, code: str) -> str:
     steps: dict[str, Any] = {}
     before: Sequence[str] = ()
     for number, width in enumerate(case.layers):
-        layer = [f"l{number}_{i}" for i in range(width)]
+        layer = [f"l{number}_{i}" for i in range(1 if case.items else width)]
         for key in layer:
             steps[key] = _step(case) | ({"needs": list(before)} if before else {})
+            if case.items and width > 1:
+                steps[key]["foreach"] = list(range(width))
             if case.parked and number:
                 steps[key]["class"] = PARKED
         before = layer

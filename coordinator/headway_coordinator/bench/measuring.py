@@ -143,7 +143,7 @@ class Measuring:
         wall: dict[str, float] = {}
         cpu: dict[str, dict[str, int]] = {}
         for figures in all_figures:
-            size = str(sum(figures.case.layers))
+            size = str(sum(figures.case.layers)) + (" items" if figures.case.items else "")
             steps = figures.case.steps
             wall[size] = round(1e6 * statistics.median(figures.headway) / steps)
             cpu[size] = figures.as_dict()["cpu_us_per_step"]
