@@ -32,8 +32,8 @@ RECORDS = (
     ("A param", "Each value of `params`.", ("$defs", "param")),
     (
         "A step",
-        "Each value of `steps` and `finally`; exactly one of `run`, `python`, `http` and "
-        "`wait` says its kind.",
+        "Each value of `steps` and `finally`; exactly one of `run`, `python`, `http`, "
+        "`sql` and `wait` says its kind.",
         ("$defs", "step"),
     ),
     (
@@ -57,6 +57,7 @@ RECORDS = (
     ("Limits", "`concurrency`.", ("properties", "concurrency")),
     ("A notice", "Each entry of `notify`.", ("properties", "notify", "items")),
     ("An HTTP request", "`http` of a step.", ("$defs", "step", "properties", "http")),
+    ("A statement", "`sql` of a step.", ("$defs", "step", "properties", "sql")),
     ("Defaults", "`defaults`: for all steps that do not give the key.", ("properties", "defaults")),
 )
 

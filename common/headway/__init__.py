@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headway.authoring import pipeline as pipeline
     from headway.authoring import python as python
     from headway.authoring import shell as shell
+    from headway.authoring import sql as sql
     from headway.authoring import step as step
     from headway.authoring import wait as wait
 
@@ -32,7 +33,7 @@ _AUTHORING = frozenset(
     {
         *("AuthoringError", "Expression", "Handle", "Pipeline", "StepFunction"),
         *("expression", "finally_", "has", "http", "index", "item", "pipeline", "python", "shell"),
-        *("step", "wait"),
+        *("sql", "step", "wait"),
     }
 )
 

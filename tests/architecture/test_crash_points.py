@@ -77,6 +77,7 @@ EXEMPT = {
     "workers/headway_worker/consumer.py": "hands to the threads of its own process",
     "workers/headway_worker/senders.py": "what completions.publish goes through",
     "workers/headway_worker/voice.py": "a worker's talk with itself; nothing rests on it",
+    "workers/headway_worker/runner/sql_call.py": "a step's own work, in a database of its team",
     "workers/headway_worker/local.py": "lives and dies with its coordinator and their folder",
 }
 

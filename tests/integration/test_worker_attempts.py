@@ -237,7 +237,7 @@ def test_a_pipeline_s_own_code_folder_is_relative_to_the_worker_s(bench: Bench) 
 
 
 def test_an_unknown_kind_is_a_failure(bench: Bench) -> None:
-    ended = bench.run("sql", "select 1")
+    ended = bench.run("carrier_pigeon", "coo")
     assert ended.error is not None
     assert ended.error.code == "unknown_kind"
 

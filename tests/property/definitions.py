@@ -190,11 +190,21 @@ HTTP = st.fixed_dictionaries(
     },
     optional=_ANY,
 )
+SQL = st.fixed_dictionaries(
+    {
+        "sql": st.one_of(
+            st.just({"url": "secret://db", "query": "select 1"}),
+            st.just({"url": "sqlite://", "query": "select :a", "params": {"a": 1}, "to": "a.csv"}),
+        )
+    },
+    optional={**_ANY, "outputs": st.just({"rows": "list"})},
+)
 WAIT = st.fixed_dictionaries(
     {"wait": st.one_of(DURATIONS, st.fixed_dictionaries({"for": DURATIONS}))}, optional=_ANY
 )
 STEPS = st.one_of(
-    st.tuples(st.one_of(RUN, PYTHON, HTTP), _REPEATED).map(lambda two: {**two[0], **two[1]}), WAIT
+    st.tuples(st.one_of(RUN, PYTHON, HTTP, SQL), _REPEATED).map(lambda two: {**two[0], **two[1]}),
+    WAIT,
 )
 PARAMS = st.one_of(
     st.fixed_dictionaries({"type": st.just("string"), "default": TEXT}),

@@ -279,12 +279,15 @@ class Attempts:
         )
 
 
+# Outputs that a step of a kind has without declaring them.
+_IMPLIED = {"http": {"status": "int"}, "sql": {"count": "int"}}
+
+
 def _outputs(work: Work, result: Done) -> dict[str, object]:
     """Return the checked outputs. Only a Python step may give some that it does not declare, and
     only if it declares none: its mapping then stands as it is."""
     declared = work.body.get("outputs") or {}
-    if work.kind == "http":
-        declared = {"status": "int", **declared}
+    declared = {**_IMPLIED.get(work.kind, {}), **declared}
     if declared or work.kind != "python":
         outputs = check(declared, result.outputs, text=result.text)
     else:

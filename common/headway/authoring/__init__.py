@@ -12,7 +12,7 @@ from __future__ import annotations
 from headway.authoring.building import Handle, finally_
 from headway.authoring.mistakes import AuthoringError
 from headway.authoring.pipelines import Pipeline, pipeline
-from headway.authoring.steps import StepFunction, http, python, shell, step, wait
+from headway.authoring.steps import StepFunction, http, python, shell, sql, step, wait
 from headway.authoring.values import Expression, expression, has, index, item
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "pipeline",
     "python",
     "shell",
+    "sql",
     "step",
     "wait",
 ]

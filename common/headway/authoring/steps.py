@@ -191,6 +191,28 @@ def http(url: str | Expression, /, **keys: Unpack[HttpKeys]) -> Handle:
     return _builder("http", {"http": request}, given, site)
 
 
+def sql(
+    query: str,
+    /,
+    *,
+    url: str,
+    params: Values | None = None,
+    to: str | None = None,
+    **keys: Unpack[StepKeys],
+) -> Handle:
+    """Make a step of one statement; values stand as `:name`. Its output `count` is always there.
+
+    sql("DELETE FROM sales WHERE day = :day", url="secret://warehouse", params={"day": day},
+        name="forget")
+    """
+    site = caller()
+    kind: dict[str, Any] = {"query": Given(query, site, 0), "url": Given(url, site, "url")}
+    for name, value in (("params", params), ("to", to)):
+        if value is not None:
+            kind[name] = Given(value, site, name)
+    return _builder("sql", {"sql": kind}, {**keys}, site)
+
+
 def wait(
     duration: Duration | None = None,
     /,
@@ -218,7 +240,8 @@ def _builder(what: str, kind: dict[str, Any], keys: dict[str, Any], site: Site) 
             "missing_key", message, f'such as {what}(…, name="{what}")', where=site
         )
     outputs = None
-    if what != "http" and isinstance(given := getattr(made.get("outputs"), "value", {}), Mapping):
+    given = getattr(made.get("outputs"), "value", {})
+    if what not in ("http", "sql") and isinstance(given, Mapping):
         outputs = frozenset(given)
     return add(name.value, {**kind, **made}, site, named=True, outputs=outputs, place=name)
 

@@ -110,8 +110,15 @@ def _plan_step(step: Mapping[str, Any], index: int, *, final: bool) -> PlanStep:
         allow_failure=step["allow_failure"],
         produces=tuple(step.get("produces") or ()),
         foreach=_foreach(step),
-        body={kind.value: step[kind.value], **{key: step[key] for key in BODY_KEYS}},
+        body=_body(kind, step),
     )
+
+
+def _body(kind: Kind, step: Mapping[str, Any]) -> dict[str, Any]:
+    body = {kind.value: step[kind.value], **{key: step[key] for key in BODY_KEYS}}
+    if kind is Kind.SQL and step["sql"]["to"] is not None:
+        body["artifacts"] = [step["sql"]["to"]]  # the rows' file is kept without being named twice
+    return body
 
 
 def _foreach(step: Mapping[str, Any]) -> Foreach | None:

@@ -44,6 +44,7 @@ class Kind(StrEnum):
     RUN = "run"
     PYTHON = "python"
     HTTP = "http"
+    SQL = "sql"
     WAIT = "wait"
 
 

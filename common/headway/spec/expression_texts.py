@@ -9,8 +9,8 @@ from headway.spec.document import Mapping, Node, Scalar, Sequence
 from headway.spec.report import Report
 from headway.spec.secrets import PREFIX, fault_in
 
-_SECRET_HINT = "only the texts of `env`, `with` and `http` are given secrets"
-_EXPRESSION_HINT = "env, with, http, wait and inputs can"
+_SECRET_HINT = "only the texts of `env`, `with`, `http` and `sql` are given secrets"
+_EXPRESSION_HINT = "env, with, http, sql, wait and inputs can"
 
 
 def check_condition(node: Node, scope: Scope, report: Report) -> None:

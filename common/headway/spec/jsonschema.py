@@ -110,6 +110,11 @@ def _step() -> dict[str, Any]:
         "run": TEXT,
         "python": {"type": "string", "pattern": r"^[\w.]+:[\w.]+$"},
         "http": _http(),
+        "sql": record(
+            "sql",
+            {"url": TEXT, "query": TEXT, "params": {"type": "object"}, "to": TEXT},
+            ("url", "query"),
+        ),
         "wait": {
             "oneOf": [
                 DURATION,

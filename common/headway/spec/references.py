@@ -24,10 +24,10 @@ from headway.spec.steps import LATER
 
 Steps = dict[str, Node]
 
-_TEMPLATED = frozenset({"env", "with", "http", "wait", "inputs"})
+_TEMPLATED = frozenset({"env", "with", "http", "sql", "wait", "inputs"})
 _OWN_RULES = frozenset({"run", "if"})
 _PROCESS_KINDS = frozenset({"run", "python"})
-_IMPLIED_OUTPUTS = {"http": {"status": "int"}}
+_IMPLIED_OUTPUTS = {"http": {"status": "int"}, "sql": {"count": "int"}}
 
 
 def check_references(

@@ -17,7 +17,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 NAME_RULE = "lower-case letters, digits, `-` and `_`, a letter first, at most 63"
 SHORTEST, LONGEST_BYTES = 4, 32 * 1024  # of a value: characters, bytes
 # The keys of a step whose texts may hold references.
-PLACES = ("env", "with", "http")
+PLACES = ("env", "with", "http", "sql")
 _REFERENCE = re.compile(re.escape(PREFIX) + r"([A-Za-z0-9_-]*)")
 _WHERE = re.compile(r"https?://[^/?#]*")
 Path = tuple[str | int, ...]

@@ -12,6 +12,7 @@ from headway.spec.assets import uris
 from headway.spec.document import Mapping, Node, Scalar
 from headway.spec.report import Report, did_you_mean
 from headway.spec.secrets import PREFIX
+from headway.spec.sql import read_sql
 from headway.spec.starting import UNSAID_OF_STEP, said
 from headway.spec.values import Key, Reader
 
@@ -198,12 +199,13 @@ KINDS: dict[str, Key] = {
     Kind.RUN.value: Key(_run),
     Kind.PYTHON.value: Key(_python),
     Kind.HTTP.value: Key(_http),
+    Kind.SQL.value: Key(read_sql),
     Kind.WAIT.value: Key(_wait),
 }
 # Kinds and keys that later versions add: to build one is to move it to a table above.
 LATER_KINDS = frozenset(
     {
-        *("sql", "container", "kubernetes", "github_workflow", "jenkins_job", "airflow_dag"),
+        *("container", "kubernetes", "github_workflow", "jenkins_job", "airflow_dag"),
         *("wait_for", "approval", "pipeline", "uses"),
     }
 )
@@ -245,5 +247,5 @@ _NEEDS_KIND: dict[str, tuple[str, ...]] = {
     "artifacts": _PROCESS,
     "inputs": _PROCESS,
     "env": _PROCESS,
-    "outputs": (*_PROCESS, Kind.HTTP.value),
+    "outputs": (*_PROCESS, Kind.HTTP.value, Kind.SQL.value),
 }

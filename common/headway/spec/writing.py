@@ -118,6 +118,8 @@ def _step(step: Mapping[str, Any]) -> dict[str, Any]:
             value = value["max"] if list(value) == ["max"] else value
         elif key == "http":
             value = _http(value)
+        elif key == "sql":
+            value = {k: v for k, v in value.items() if _says(v)}
         elif key == "wait":
             value = {k: _timed(k, v) for k, v in value.items() if v is not None}
             value = value["for"] if list(value) == ["for"] else value

@@ -138,7 +138,7 @@ def test_kinds_stand_under_their_own_key(text: str, kind: str, value: object) ->
     step = first(text)
     assert step["kind"] == kind
     assert step[kind] == value
-    assert {"run", "python", "http", "wait"} & step.keys() == {kind}
+    assert {"run", "python", "http", "sql", "wait"} & step.keys() == {kind}
 
 
 @pytest.mark.parametrize("when", list(When))
@@ -196,5 +196,5 @@ def test_the_schema_knows_every_key_that_is_read() -> None:
     assert set(made["properties"]) == full.keys() | {"defaults"}
     step = made["$defs"]["step"]["properties"]
     read = full["steps"][0].keys() - {"name", "kind"}
-    assert set(step) == read | {"run", "python", "http", "wait"}
+    assert set(step) == read | {"run", "python", "http", "sql", "wait"}
     json.dumps(made)

@@ -12,6 +12,7 @@ from headway_worker.executors.contract import Executor
 from headway_worker.executors.http import HttpExecutor
 from headway_worker.executors.python import PythonExecutor
 from headway_worker.executors.shell import ShellExecutor
+from headway_worker.executors.sql import SqlExecutor
 from headway_worker.runner.interpreters import Interpreters
 from headway_worker.runner.spawner import Spawner
 
@@ -34,4 +35,5 @@ def executors(
         "run": ShellExecutor(spawner),
         "python": PythonExecutor(interpreters),
         "http": HttpExecutor(allowed),
+        "sql": SqlExecutor(interpreters),
     }

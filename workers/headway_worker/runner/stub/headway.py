@@ -76,7 +76,7 @@ def _only_in_pipelines(*_: Any, **__: Any) -> Any:
     raise _elsewhere("a step without a function")
 
 
-shell = http = wait = python = finally_ = has = _only_in_pipelines
+shell = http = sql = wait = python = finally_ = has = _only_in_pipelines
 
 
 def _elsewhere(what: str) -> RuntimeError:
