@@ -159,3 +159,38 @@ def test_a_retried_run_takes_its_turn_again(world: World) -> None:
     finish(world)
     assert states(world) == {"r1": "succeeded", "r2": "succeeded"}
     assert world.check() == []
+
+
+_FAILS = 'run: x, env: {N: "${{ int(params.text) }}"}'  # when the step is admitted, never before
+_HEAD = 'params: {text: {type: string, default: "x"}}\n'
+
+
+def test_what_follows_a_step_that_fails_when_it_is_admitted(world: World) -> None:
+    """Nothing else happens to the run that could remind anybody of it."""
+    steps = f"steps: {{a: {{{_FAILS}}}, b: {{run: x, needs: [a], when: all_done}}}}"
+    world.define(f"pipeline: p\n{_HEAD}{steps}\nfinally: {{z: {{run: x}}}}")
+    world.start("A", timedelta())
+    world.add_worker("w1", 9, ["default"])
+    world.request_run("r1", "p", {}, "ann")
+    finish(world)
+    assert states(world) == {"r1": "failed"}
+    assert world.check() == []
+
+
+def test_the_room_of_a_step_that_fails_when_it_is_admitted(world: World) -> None:
+    steps = ", ".join(f"a{index}: {{{_FAILS}}}" for index in range(9)) + ", b: {run: x}"
+    world.define(f"pipeline: p\n{_HEAD}steps: {{{steps}}}")
+    world.start("A", timedelta())
+    world.add_worker("w1", 1, ["default"])
+    world.request_run("r1", "p", {}, "ann")
+    world.work()
+    assert [row["step"] for row in world.rows("SELECT step FROM attempt")] == ["b"]
+
+
+def test_the_turn_of_a_run_whose_last_step_fails_when_it_is_admitted(world: World) -> None:
+    world.define(f"pipeline: p\noverlap: queue\n{_HEAD}steps: {{a: {{{_FAILS}}}}}")
+    world.start("A", timedelta())
+    world.add_worker("w1", 9, ["default"])
+    ask(world, "r1", "r2", "r3")
+    assert states(world) == {"r1": "failed", "r2": "failed", "r3": "failed"}
+    assert world.check() == []

@@ -72,7 +72,10 @@ class Advancer:
         self._claim_within = claim_within
         self._memory = Memory(storage, plans)
         self._filler = Filler(
-            memory=self._memory, storage=storage, resolver=resolver, plans=plans, capacity=capacity
+            memory=self._memory,
+            resolver=resolver,
+            plan_of=plans.get,
+            windows=lambda ended: capacity.windows(storage, ended),
         )
         self._told = (clock.now(), clock.monotonic())
         self._failed: list[str] = []

@@ -1,26 +1,29 @@
 """What a batch comes to: what was given, what is due, whose turn it is, conditions, admission.
 
-All of it is decided on the batch's overlays, before its transaction is opened. The storage is only
-asked for what the memory does not hold: definitions, and how many attempts each queue has.
+All of it is decided on the batch's overlays, before its transaction is opened. What the memory does
+not hold is asked for: plans, and how many attempts each queue has. A simulation fills its batches
+with this, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
 from headway.errors import DefectError, HeadwayError
 from headway.expressions import ExpressionError
+from headway.plan.model import Plan
 from headway_coordinator.admission.backlog import Backlog, Waiting
 from headway_coordinator.admission.turns import Group
+from headway_coordinator.admission.window import Window
 from headway_coordinator.application.batch import Batch, Incoming, Poison
-from headway_coordinator.application.capacity import CapacityView
-from headway_coordinator.application.memory import Memory, line_up, stand
-from headway_coordinator.application.plans import Plans
-from headway_coordinator.application.ports import InboxEntry, Storage
+from headway_coordinator.application.memory import line_up, stand
+from headway_coordinator.application.ports import InboxEntry
 from headway_coordinator.application.requests import incoming_of, requested_run
 from headway_coordinator.application.resolving import Resolver, is_outside
 from headway_coordinator.engine.events import (
@@ -30,13 +33,15 @@ from headway_coordinator.engine.events import (
     Finished,
     Opened,
     Refused,
+    Unresolvable,
 )
-from headway_coordinator.engine.model import RunState
+from headway_coordinator.engine.model import Run, RunState
 from headway_coordinator.engine.states import StepStatus
 
 log = structlog.get_logger("headway.advance")
 
 BATCH_LIMIT = 500
+_PASSES = 20  # of admission; thousands of broken steps must not make one endless batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +68,46 @@ class Given:
         return list(dict.fromkeys([*named, *(run for run, _ in sorted(self.conditions))]))
 
 
+class Known(Protocol):
+    """What a filler reads of the memory, and leaves there."""
+
+    runs: dict[str, RunState]
+    quarantined: set[str]
+    backlog: Backlog
+    groups: dict[str, Group]
+    doubtful_groups: set[str]
+
+    def due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
+        """Remove and return what is due, as (run, step or the empty string for the run itself)."""
+
+
+Windows = Callable[[Iterable[str | None]], Mapping[str, Window]]
+
+
 class Filler:
-    """Fills batches; the thread that advances calls it."""
+    """Fills batches; the thread that advances calls it.
+
+    `windows` is given the workers of attempts that end in the batch: their slots are free.
+    """
 
     def __init__(
         self,
         *,
-        memory: Memory,
-        storage: Storage,
+        memory: Known,
         resolver: Resolver,
-        plans: Plans,
-        capacity: CapacityView,
+        plan_of: Callable[[str], Plan],
+        windows: Windows,
     ) -> None:
         self._memory = memory
-        self._storage = storage
         self._resolver = resolver
-        self._plans = plans
-        self._capacity = capacity
+        self._plan_of = plan_of
+        self._windows = windows
 
-    def fill(self, batch: Batch, given: Given) -> None:
-        """Take everything that is given, what is due and what follows, and admit steps."""
+    def fill(self, batch: Batch, given: Given) -> bool:
+        """Take everything that is given, what is due and what follows, and admit steps.
+
+        Says whether the next batch has more to admit at once.
+        """
         for event in given.incoming:
             if isinstance(event.event, Poison):
                 batch.set_aside(event.run, DefectError("poisoned_run", event.event.problem))
@@ -100,14 +125,24 @@ class Filler:
         # A run may end because the condition of its last step was false: that is somebody's turn.
         self._take_turns(batch, given)
         self._resolve(batch)
-        self._admit(batch, given)
+        for _ in range(_PASSES):
+            if not self._admit(batch, given):
+                return False
+            # A step whose expressions failed there has left its room to the next in line, and what
+            # waited for it, also another run, can go on; no other event would say so.
+            self._take_turns(batch, given)
+            self._resolve(batch)
+        self._line(batch, given.only)
+        return True
 
     def _take_entry(self, batch: Batch, entry: InboxEntry) -> None:
         if entry.run in self._memory.quarantined and entry.kind != "completion":
             batch.inbox.append((entry.id, "quarantined"))
         elif entry.kind == "run":
             try:
-                self._create(batch, entry)
+                plan = self._plan_of(str(entry.body["digest"]))
+                run = requested_run(entry)
+                self.create(batch, plan, run, inbox=entry.id, actor=entry.actor)
             except (HeadwayError, KeyError, ValueError) as error:
                 log.error("run_refused", run=entry.run, error=str(error))
                 batch.inbox.append((entry.id, f"refused: {error}"))
@@ -116,18 +151,17 @@ class Filler:
         else:
             batch.inbox.append((entry.id, "refused: malformed"))
 
-    def _create(self, batch: Batch, entry: InboxEntry) -> None:
-        plan = self._plans.get(str(entry.body["digest"]))
-        run = requested_run(entry)
+    def create(self, batch: Batch, plan: Plan, run: Run, *, inbox: int, actor: str) -> None:
+        """Start a new run, or let it wait for its turn in its group."""
         if plan.limit is None:
-            batch.create(plan, run, inbox=entry.id, actor=entry.actor)
+            batch.create(plan, run, inbox=inbox, actor=actor)
             return
         try:
             key, refusal = self._resolver.group_key(plan, run), None
         except ExpressionError as error:
             key, refusal = "", f"concurrency.key: {error}"
         group = f"{run.team}/{run.pipeline}/{key}"
-        batch.create(plan, replace(run, group=group), inbox=entry.id, actor=entry.actor)
+        batch.create(plan, replace(run, group=group), inbox=inbox, actor=actor)
         if refusal is not None:
             batch.take(Incoming(run.id, Refused(refusal)))
 
@@ -181,23 +215,27 @@ class Filler:
                     batch.take(Incoming(run, self._resolver.outside(state, key, batch.now)))
             todo = []
 
-    def _admit(self, batch: Batch, given: Given) -> None:
-        """Make attempts of waiting steps, as far as the queues have room."""
-        backlog = self._line(batch, given.only)
+    def _admit(self, batch: Batch, given: Given) -> bool:
+        """Make attempts of waiting steps, as far as the queues have room; say if a step failed."""
+        backlog, failed = self._line(batch, given.only), False
         if not len(backlog):
-            return
+            return False
         ended = [i.worker for i in given.incoming if isinstance(i.event, Finished)]
-        windows = self._capacity.windows(self._storage, ended)
+        windows = self._windows(ended)
+        made = Counter(made.queue for made in batch.made())
         for queue in list(backlog.queues()):
             window = windows.get(queue)
             if window is None:
                 continue
-            for waiting in backlog.take(queue, window.room, lambda w: _waits(batch, w)):
+            room = window.room - made[queue]
+            for waiting in backlog.take(queue, room, lambda w: _waits(batch, w)):
                 touched = batch.touch(waiting.run)
                 if touched is not None:
                     work = self._resolver.admission(touched.state, waiting.step, queue)
+                    failed |= isinstance(work, Unresolvable)
                     batch.take(Incoming(waiting.run, work))
         self._resolve(batch)
+        return failed
 
     def _line(self, batch: Batch, only: str | None) -> Backlog:
         """Return the line of waiting steps, the batch's own included; of `only` alone."""
