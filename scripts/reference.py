@@ -58,6 +58,16 @@ RECORDS = (
     ("A notice", "Each entry of `notify`.", ("properties", "notify", "items")),
     ("An HTTP request", "`http` of a step.", ("$defs", "step", "properties", "http")),
     ("A statement", "`sql` of a step.", ("$defs", "step", "properties", "sql")),
+    ("A test", "Each entry of `tests`.", ("$defs", "test")),
+    ("An expectation", "`expect` of a test.", ("$defs", "test", "properties", "expect")),
+    (
+        "An expected step",
+        "Each value of `steps` of an expectation: these keys, or a state alone.",
+        (
+            *("$defs", "test", "properties", "expect"),
+            *("properties", "steps", "additionalProperties", "anyOf", 1),
+        ),
+    ),
     ("Defaults", "`defaults`: for all steps that do not give the key.", ("properties", "defaults")),
 )
 
@@ -149,6 +159,8 @@ def kind(held: Mapping[str, Any]) -> str:
         case "integer":
             bounds = (held.get("minimum"), held.get("maximum"))
             return "number" if None in bounds else f"number, {bounds[0]} to {bounds[1]}"
+        case "number":
+            return "number"
         case "boolean":
             return "`true` \\| `false`"
         case "array":
@@ -172,6 +184,7 @@ ANCHORS = {
     "event": "an-event",
     "asset": "an-asset",
     "pipeline": "another-pipeline",
+    "test": "a-test",
 }
 
 

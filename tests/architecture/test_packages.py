@@ -24,6 +24,7 @@ ENTRY_POINTS = {
     ("headway.commands", "bench", "headway_coordinator.cli:register"),
     ("headway.local", "coordinator", "headway_coordinator.local:make"),
     ("headway.local", "worker", "headway_worker.local:make"),
+    ("headway.simulation", "coordinator", "headway_coordinator.simulation:simulate"),
     ("headway.doctor", "coordinator", "headway_coordinator.examination:examine_here"),
 }
 

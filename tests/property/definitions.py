@@ -128,6 +128,52 @@ NOTICES = st.lists(
 )
 
 
+_STATES = st.sampled_from(["succeeded", "failed", "cancelled"])
+_MOMENTS = st.one_of(st.integers(0, 9), st.sampled_from([0.5, "90s"]))
+_EXPECTED_STEP = st.one_of(
+    _STATES,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "state": _STATES,
+            "reason": st.sampled_from(["if", "timed_out"]),
+            "attempts": st.integers(0, 9),
+            "started_s": _MOMENTS,
+        },
+    ),
+)
+
+
+@st.composite
+def trials(
+    draw: st.DrawFn, steps: dict[str, dict[str, Any]], params: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Return tests of a definition with these steps; `params` are those that must be given."""
+    names = st.sampled_from(sorted(steps))
+    performed = [name for name in sorted(steps) if "wait" not in steps[name]]
+    assumed: dict[str, st.SearchStrategy[Any]] = {
+        "outcomes": st.dictionaries(names, st.sampled_from(["succeeded", "skipped"]), max_size=2),
+        "logical_date": st.just("2026-01-31T06:00:00+02:00"),
+    }
+    if performed:
+        some = st.sampled_from(performed)
+        assumed["durations"] = st.dictionaries(some, DURATIONS, max_size=2)
+        attempts = some.map(lambda name: f"{name}#1")
+        assumed["outcomes"] = st.dictionaries(attempts, st.just("failed"), max_size=2)
+    expect = st.fixed_dictionaries(
+        {"state": _STATES},
+        optional={
+            "steps": st.dictionaries(names, _EXPECTED_STEP, max_size=2),
+            "makespan_at_most": DURATIONS,
+            "order": st.lists(names, max_size=2),
+        },
+    )
+    test = st.fixed_dictionaries({"name": SAID, "expect": expect}, optional=assumed)
+    given = {"params": params} if params else {}
+    distinct: Any = st.lists(test, min_size=1, max_size=3, unique_by=lambda each: each["name"])
+    return [{**given, **each} for each in draw(distinct)]
+
+
 _ANY = {
     "when": st.sampled_from([str(rule) for rule in When]),
     "if": st.just("1 < 2"),
@@ -254,7 +300,8 @@ def definitions(draw: st.DrawFn) -> dict[str, Any]:
     for trigger in head.get("triggers", []):
         if required:
             trigger["params"] = {name: {} for name in required}
-    return {**start, **head, "steps": steps, **last}
+    tests = draw(trials(steps, {name: {} for name in required})) if draw(st.booleans()) else []
+    return {**start, **head, "steps": steps, **last, **({"tests": tests} if tests else {})}
 
 
 def _is_required(param: dict[str, Any]) -> bool:

@@ -55,7 +55,8 @@ class Definition:
         """The definition as plain values, in the order in which it is written."""
         groups = {"params": self.params, "steps": self.steps, "finally": self.finally_}
         kept = {name: group for name, group in groups.items() if group or name == "steps"}
-        return {**self.keys, **kept}
+        head = {name: value for name, value in self.keys.items() if name != "tests"}
+        return {**head, **kept, **{k: v for k, v in self.keys.items() if k == "tests"}}
 
     def to_yaml(self) -> str:
         """Return the definition as YAML."""

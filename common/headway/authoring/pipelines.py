@@ -39,6 +39,7 @@ class PipelineKeys(TypedDict, total=False):
     notify: Sequence[Values]
     visible_to: Sequence[str]
     defaults: Values
+    tests: Sequence[Values]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,10 @@ class Pipeline:
             self.function(
                 **{name: _param(name) for name in inspect.signature(self.function).parameters}
             )
-        document = {"headway": 1, **self._head(), "params": params, **_groups(build, self.site)}
+        head = self._head()
+        tests = {"tests": head.pop("tests")} if "tests" in head else {}
+        groups = {"params": params, **_groups(build, self.site), **tests}
+        document = {"headway": 1, **head, **groups}
         if not params:
             del document["params"]
         return Built(Given(document, self.site), tuple(mistakes))

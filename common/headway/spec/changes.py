@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-_GROUPS = ("triggers", "steps", "finally")
+_GROUPS = ("triggers", "steps", "finally", "tests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Change:
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """Return every difference, in the order of the new spec; what is gone comes where it stood.
 
-    A trigger or step that is new or gone is one change. None when the two have one digest.
+    A trigger, step or test that is new or gone is one change. None when the two have one digest.
     """
     found = list(_mappings((), _without_groups(old), _without_groups(new)))
     for group in _GROUPS:

@@ -11,6 +11,7 @@ from headway.plan.digest import digest_of
 from headway.spec import names, values
 from headway.spec.document import Mapping as MappingNode
 from headway.spec.document import Node, documents
+from headway.spec.expectations import Subject, read_tests
 from headway.spec.graph import check_graph
 from headway.spec.params import Param, read_params
 from headway.spec.references import check_references
@@ -111,6 +112,9 @@ def _spec(root: MappingNode, read: dict[str, Any], report: Report) -> Spec:
     main, last = (_group(root, group, report, defaults) for group in ("steps", "finally"))
     check_graph(root, report)
     check_references(root, [*main, *last], params, report)
+    if "tests" in root.entries:
+        subject = Subject.of(_by_name(root, [*main, *last]), params, _broken(root, params))
+        read["tests"] = read_tests(root.entries["tests"][1], subject, report)
     head = {key: value for key, value in read.items() if key not in ("defaults", *_GROUPS)}
     canonical = {
         **said(head, UNSAID),
@@ -125,14 +129,27 @@ def _spec(root: MappingNode, read: dict[str, Any], report: Report) -> Spec:
 def _read_starts(root: MappingNode, read: dict[str, Any], report: Report) -> None:
     """Triggers and concurrency name params, so they are read when those are known."""
     if "triggers" in root.entries:
-        declared = root.entries.get("params", (None, None))[1]
-        given = declared.entries.keys() if isinstance(declared, MappingNode) else set()
-        broken = frozenset(given - read["params"].keys())
-        owner = Owner(str(read["pipeline"]), read["params"], broken)
+        owner = Owner(str(read["pipeline"]), read["params"], _broken(root, read["params"]))
         read["triggers"] = read_triggers(root.entries["triggers"][1], owner, report)
     if "concurrency" in root.entries:
         node = root.entries["concurrency"][1]
         read["concurrency"] = read_concurrency(node, read["params"], report)
+
+
+def _broken(root: MappingNode, params: dict[str, Param]) -> frozenset[str]:
+    """Return the params that are declared and could not be read."""
+    declared = root.entries.get("params", (None, None))[1]
+    given = declared.entries.keys() if isinstance(declared, MappingNode) else set()
+    return frozenset(given - params.keys())
+
+
+def _by_name(root: MappingNode, steps: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the steps by name; `{}` stands for one that could not be read."""
+    found: dict[str, dict[str, Any]] = {}
+    for group in _GROUPS:
+        node = root.entries.get(group, (None, None))[1]
+        found |= {name: {} for name in (node.entries if isinstance(node, MappingNode) else ())}
+    return found | {step["name"]: step for step in steps if step.get("kind")}
 
 
 def _group(
@@ -216,4 +233,5 @@ _KEYS: dict[str, Key] = {
     "defaults": Key(_defaults, default=dict),
     "steps": Key(values.anything, required=True),
     "finally": Key(values.anything),
+    "tests": Key(values.anything, default=list),
 }

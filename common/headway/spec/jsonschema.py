@@ -6,6 +6,7 @@ from typing import Any
 
 from headway.plan.model import When
 from headway.spec import names
+from headway.spec.expectation_schema import test
 from headway.spec.foreach import MOST_ITEMS
 from headway.spec.params import TYPES
 from headway.spec.schema_parts import DURATION, TEXT, URI, record, whole
@@ -51,6 +52,7 @@ def schema() -> dict[str, Any]:
                 "defaults": record("step", _defaults()),
                 "steps": {**steps, "minProperties": 1},
                 "finally": steps,
+                "tests": {"type": "array", "items": {"$ref": "#/$defs/test"}},
             },
             ("headway", "pipeline", "team", "owner", "steps"),
         ),
@@ -58,6 +60,7 @@ def schema() -> dict[str, Any]:
             "param": _param(),
             "retry": _retry(),
             "step": _step(),
+            "test": test(),
             "trigger": trigger(),
             **kinds(),
         },

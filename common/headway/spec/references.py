@@ -27,7 +27,7 @@ Steps = dict[str, Node]
 _TEMPLATED = frozenset({"env", "with", "http", "sql", "wait", "inputs"})
 _OWN_RULES = frozenset({"run", "if"})
 _PROCESS_KINDS = frozenset({"run", "python"})
-_IMPLIED_OUTPUTS = {"http": {"status": "int"}, "sql": {"count": "int"}}
+IMPLIED_OUTPUTS = {"http": {"status": "int"}, "sql": {"count": "int"}}
 
 
 def check_references(
@@ -58,7 +58,7 @@ def _steps(root: Mapping, group: str) -> Steps:
 
 
 def _outputs(step: dict[str, Any]) -> dict[str, str]:
-    return {**_IMPLIED_OUTPUTS.get(step["kind"], {}), **(step["outputs"] or {})}
+    return {**IMPLIED_OUTPUTS.get(step["kind"], {}), **(step["outputs"] or {})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ UNSAID: dict[str, Any] = {
     "concurrency": None,
     "notify": [],
     "visible_to": [],
+    "tests": [],
 }
 EVERY_TEAM = "*"
 UNSAID_OF_STEP: dict[str, Any] = {"produces": [], **foreach.UNSAID}

@@ -16,6 +16,7 @@ from headway.expressions.durations import format_duration
 from headway.plan.digest import digest_of
 from headway.spec.definition import load
 from headway.spec.document import is_no_text
+from headway.spec.expectation_writing import written_tests
 from headway.spec.steps import DEFAULT_CLASS, KINDS, RETRY
 from headway.spec.trigger_writing import written_triggers
 
@@ -24,6 +25,7 @@ _TOP = (
     *("triggers", "overlap", "concurrency", "priority", "timeout", "notify"),
     "visible_to",
 )
+_LAST = ("steps", "finally", "tests")
 _STEP = (
     *(
         "needs",
@@ -71,6 +73,8 @@ def written(canonical: Mapping[str, Any]) -> str:
     for group in ("steps", "finally"):
         if canonical.get(group):
             document[group] = {step["name"]: _step(step) for step in canonical[group]}
+    if canonical.get("tests"):
+        document["tests"] = written_tests(canonical["tests"])
     text = _yaml(document)
     loaded = load(text, "written")
     if loaded.spec is None or loaded.spec.digest != digest_of(canonical):
@@ -81,7 +85,7 @@ def written(canonical: Mapping[str, Any]) -> str:
 
 def _ordered(values: Mapping[str, Any], order: Iterable[str]) -> list[str]:
     known = [key for key in order if key in values]
-    return known + [k for k in values if k not in known and k not in ("steps", "finally")]
+    return known + [k for k in values if k not in known and k not in _LAST]
 
 
 def _says(value: Any) -> bool:

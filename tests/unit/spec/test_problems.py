@@ -34,6 +34,23 @@ def step(code: str, text: str) -> tuple[str, str]:
     return steps(code, "  a:\n    " + text)
 
 
+def expectation(code: str, text: str) -> tuple[str, str]:
+    """A test of a pipeline with a step, a wait and a param; the rest of it is right."""
+    head = "params: {n: {type: int, default: 1}, day: {type: date}}\n"
+    body = "steps: {load: {run: x, outputs: {rows: int}}, nap: {wait: 1h}}\n"
+    return code, HEAD + head + body + f"tests:\n  - {text}\n"
+
+
+def assumption(code: str, text: str) -> tuple[str, str]:
+    return expectation(
+        code, f"{{name: x, params: {{day: 2026-01-31}}, expect: {{state: failed}}, {text}}}"
+    )
+
+
+def expected(code: str, text: str) -> tuple[str, str]:
+    return expectation(code, f"{{name: x, params: {{day: 2026-01-31}}, expect: {text}}}")
+
+
 MISTAKES = [
     # the text
     whole("syntax", "a: [\n¶"),
@@ -200,6 +217,49 @@ MISTAKES = [
     top("bad_expression", "notify: [{on: failed, webhook: 'https://x/¶${{ run.id }}'}]"),
     top("not_supported", "notify: [{on: ¶slo_burn, webhook: https://x}]"),
     top("not_supported", "notify: [{on: failed, ¶to: sales, webhook: https://x}]"),
+    # tests
+    top("wrong_type", "tests: ¶{name: x}"),
+    top("bad_value", "tests: ¶[" + "{name: x}, " * 501 + "]"),
+    expectation("wrong_type", "¶it works"),
+    expectation("missing_key", "¶{name: x, params: {day: 2026-01-31}}"),
+    expectation("missing_key", "¶{expect: {state: failed}, params: {day: 2026-01-31}}"),
+    expectation("missing_param", "¶{name: x, expect: {state: failed}}"),
+    expectation(
+        "duplicate_test",
+        "{name: x, params: {day: 2026-01-31}, expect: {state: failed}}\n"
+        "  - {name: ¶x, params: {day: 2026-01-31}, expect: {state: failed}}",
+    ),
+    assumption("unknown_key", "¶outcome: {load: failed}"),
+    expectation("unknown_param", "{name: x, params: {day: 2026-01-31, ¶m: 1}, expect: {}}"),
+    expectation("wrong_type", "{name: x, params: {day: ¶soon}, expect: {state: failed}}"),
+    assumption("unknown_step", "outcomes: {¶laod: failed}"),
+    assumption("unknown_step", "outcomes: {¶laod#1: failed}"),
+    assumption("bad_value", "outcomes: {load: ¶broken}"),
+    assumption("bad_value", "outcomes: {¶load#0: failed}"),
+    assumption("bad_value", "outcomes: {¶load#5: failed}"),
+    assumption("bad_value", "outcomes: {load#1: ¶skipped}"),
+    assumption("wrong_kind", "outcomes: {nap: ¶failed}"),
+    assumption("unknown_step", "outputs: {¶laod: {rows: 1}}"),
+    assumption("unknown_name", "outputs: {load: {¶row: 1}}"),
+    assumption("wrong_type", "outputs: {load: {rows: ¶many}}"),
+    assumption("wrong_type", "outputs: {load: ¶3}"),
+    assumption("unknown_step", "durations: {¶laod: 1s}"),
+    assumption("bad_duration", "durations: {load: ¶soon}"),
+    assumption("wrong_kind", "durations: {nap: ¶1s}"),
+    assumption("unknown_name", "slots: {¶gpu: 1}"),
+    assumption("bad_value", "slots: {default: ¶-1}"),
+    assumption("wrong_type", "logical_date: ¶2026-01-31"),
+    expected("bad_value", "¶{}"),
+    expected("unknown_key", "{¶states: {}}"),
+    expected("bad_value", "{state: ¶skipped}"),
+    expected("unknown_step", "{steps: {¶laod: failed}}"),
+    expected("bad_value", "{steps: {load: ¶broken}}"),
+    expected("bad_value", "{steps: {load: ¶timed_out}}"),
+    expected("bad_value", "{steps: {load: {reason: ¶because}}}"),
+    expected("unknown_key", "{steps: {load: {¶attempt: 1}}}"),
+    expected("bad_value", "{steps: {load: {started_s: ¶-1}}}"),
+    expected("wrong_type", "{makespan_at_most: ¶60}"),
+    expected("unknown_step", "{order: [load, ¶napp]}"),
     # steps and their graph
     whole("bad_value", HEAD + "steps: ¶{}"),
     whole("wrong_type", HEAD + "steps: ¶[]"),
