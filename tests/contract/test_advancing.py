@@ -317,23 +317,9 @@ def test_empty_batches_do_nothing(world: World) -> None:
     assert world.storage.runs.load([]) == []
 
 
-def spread(world: World, *items: object) -> Step:
-    """Return the step `extract` of the run r1, with its items written and a child for each."""
-    made = state("r1")
-    world.create(made)
-    before = made.steps["extract"]
-    after = replace(before, status=StepStatus.RUNNING, attempts=1, items=items)
-    children = [Step(f"extract[{i}]", StepStatus.READY, ready_at=NOW) for i in range(len(items))]
-    with world.storage.advancing(world.lease) as transaction:
-        transaction.move_steps([("r1", StepMoved(before, after))])
-        planned = made.plan.by_key["extract"]
-        transaction.expand_steps([("r1", after)], [(made.run, planned, c) for c in children])
-    return after
-
-
 def test_items_and_children_are_loaded_as_they_were_written(world: World) -> None:
     items = ({"part": "a", "ü": None}, [1, 2.5], "text", 2**40, True)
-    after = spread(world, *items)
+    after = world.spread(*items)
     assert world.step("r1", "extract") == after
     keys = [step.key for step in world.load("r1").steps]
     assert sorted(keys) == sorted(["extract", "load", *(f"extract[{i}]" for i in range(5))])
@@ -341,7 +327,7 @@ def test_items_and_children_are_loaded_as_they_were_written(world: World) -> Non
 
 
 def test_a_child_is_made_once(world: World) -> None:
-    spread(world, 1)
+    world.spread(1)
     planned = state("r1").plan.by_key["extract"]
     with (
         pytest.raises(PreconditionFailed),
@@ -362,7 +348,7 @@ def test_items_are_written_for_a_step_in_its_new_state_alone(world: World) -> No
 
 
 def test_outputs_may_be_a_list_one_for_each_item(world: World) -> None:
-    before = spread(world, "a", "b")
+    before = world.spread("a", "b")
     after = replace(
         before, status=StepStatus.SUCCEEDED, finished_at=NOW, outputs=({"n": 1}, {"n": 2})
     )

@@ -194,10 +194,6 @@ def test_counts_are_of_what_is_open(world: World) -> None:
 
 
 def test_of_many_children_a_run_shows_those_that_tell_something(world: World) -> None:
-    made = state("r1")
-    world.create(made)
-    before = made.steps["extract"]
-    after = replace(before, status=StepStatus.RUNNING, attempts=1, items=tuple(range(150)))
     ended: dict[int, Step] = {
         7: Step("extract[7]", StepStatus.FAILED, attempts=1, failures=1, finished_at=NOW),
         9: Step("extract[9]", StepStatus.RUNNING, attempts=1),
@@ -206,10 +202,7 @@ def test_of_many_children_a_run_shows_those_that_tell_something(world: World) ->
         ended.get(i, Step(f"extract[{i}]", StepStatus.SUCCEEDED, attempts=1, finished_at=NOW))
         for i in range(150)
     ]
-    with world.storage.advancing(world.lease) as transaction:
-        transaction.move_steps([("r1", StepMoved(before, after))])
-        planned = made.plan.by_key["extract"]
-        transaction.expand_steps([("r1", after)], [(made.run, planned, c) for c in children])
+    world.spread(*range(150), children=children)
     queries = world.storage.queries
 
     def names(**wanted: Any) -> list[str]:

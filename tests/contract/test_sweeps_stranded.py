@@ -16,6 +16,11 @@ def test_a_running_step_whose_attempt_has_ended_is_stranded(world: World) -> Non
     assert world.storage.sweeps.stranded() == [made.run]
 
 
+def test_a_step_whose_items_have_the_attempts_is_not_stranded(world: World) -> None:
+    world.spread("a", "b")
+    assert world.storage.sweeps.stranded() == []
+
+
 def test_a_quarantined_run_is_nobodys_to_advance(world: World) -> None:
     made = world.running()
     world.end(made)

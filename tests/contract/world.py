@@ -142,6 +142,24 @@ class World:
         with self.storage.advancing(self.lease) as transaction:
             return self.admit(transaction, run_id, key, claim_within)
 
+    def spread(self, *items: object, children: Iterable[Step] | None = None) -> Step:
+        """Make a run r1; return its step `extract`, which runs for these items, as it is written.
+
+        Its children are ready, unless others are given.
+        """
+        made = state("r1")
+        self.create(made)
+        before = made.steps["extract"]
+        after = replace(before, status=StepStatus.RUNNING, attempts=1, items=items)
+        count = range(len(items))
+        ready = [Step(f"extract[{i}]", StepStatus.READY, ready_at=NOW) for i in count]
+        planned = made.plan.by_key["extract"]
+        with self.storage.advancing(self.lease) as transaction:
+            transaction.move_steps([("r1", StepMoved(before, after))])
+            rows = [(made.run, planned, child) for child in children or ready]
+            transaction.expand_steps([("r1", after)], rows)
+        return after
+
     def admit(
         self, transaction: Advancing, run_id: str, key: str, claim_within: timedelta = MINUTE
     ) -> AttemptMade:

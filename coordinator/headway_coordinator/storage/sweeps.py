@@ -121,6 +121,7 @@ class StoredSweeps:
             select(step.c.run_id)
             .join(run, run.c.id == step.c.run_id)
             .where(step.c.state == literal_column("'running'"), ~live)
+            .where(step.c["items"].is_(None))  # with items its children have the attempts
             .where(RUN_OPEN, run.c.quarantine.is_(None))
             .distinct()
             .order_by(step.c.run_id)
