@@ -12,7 +12,7 @@ from headway.expressions import evaluate
 from headway.plan.digest import digest_of
 from headway.spec import load
 from headway_coordinator.application.conditions import Conditions
-from headway_coordinator.application.deciding import Decider, Outcome
+from headway_coordinator.application.deciding import Decider, DecidingReport
 from headway_coordinator.application.ports import InboxEntry
 from headway_coordinator.application.receiving import kept_form
 from headway_coordinator.application.scheduling import Scheduler
@@ -110,7 +110,7 @@ class Deciders:
             new.append(NewEvent(id, team, "cloudevent", event.type, key, "ann", form))
         return [id for id, _ in self.storage.events.add(new)]
 
-    def decide(self) -> Outcome:
+    def decide(self) -> DecidingReport:
         return self.decider.decide(self.world.lease)
 
     def outcomes(self, event: str) -> list[tuple[str, str, str | None]]:

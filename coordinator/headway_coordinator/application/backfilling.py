@@ -26,7 +26,7 @@ from headway_coordinator.application.backfill_ports import (
     WaitingDate,
 )
 from headway_coordinator.application.conditions import Conditions, seen_event, seen_run
-from headway_coordinator.application.deciding import LONGEST_REASON, Outcome
+from headway_coordinator.application.deciding import LONGEST_REASON, DecidingReport
 from headway_coordinator.application.intake import RunRequest, run_body
 from headway_coordinator.application.ports import (
     Lease,
@@ -63,7 +63,7 @@ class Backfiller:
         self._conditions = conditions
         self._clock = clock
 
-    def fire(self, lease: Lease) -> tuple[Outcome, datetime | None]:
+    def fire(self, lease: Lease) -> tuple[DecidingReport, datetime | None]:
         """Start runs where there is room for them; return when there is more to do.
 
         Raises:
@@ -71,7 +71,7 @@ class Backfiller:
         """
         backfills = self._storage.backfills.running()
         if not backfills:
-            return Outcome(), None
+            return DecidingReport(), None
         open_dates: dict[str, list[OpenDate]] = defaultdict(list)
         for each in self._storage.backfills.open_dates([b.id for b in backfills]):
             open_dates[each.backfill].append(each)
@@ -80,7 +80,7 @@ class Backfiller:
             step = self._step(backfill, open_dates[backfill.id])
             runs += len(step.runs) if self._take(lease, backfill, step) else 0
             more = more or step.has_more
-        return Outcome(runs=runs), _AT_ONCE if more else None
+        return DecidingReport(runs=runs), _AT_ONCE if more else None
 
     def _step(self, backfill: StoredBackfill, open_dates: Sequence[OpenDate]) -> _Step:
         ended = [each for each in open_dates if each.state in DATE_ENDED]

@@ -44,7 +44,7 @@ LONGEST_REASON = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DecidingReport:
     """What a tick did."""
 
     events: int = 0
@@ -68,7 +68,7 @@ class Decider:
         self._clock = clock
         self._definitions: dict[tuple[str, str], StoredDefinition | None] = {}
 
-    def decide(self, lease: Lease) -> Outcome:
+    def decide(self, lease: Lease) -> DecidingReport:
         """Decide a page of undecided events.
 
         Raises:
@@ -77,7 +77,7 @@ class Decider:
         """
         events = self._storage.events.undecided(BATCH_LIMIT)
         if not events:
-            return Outcome()
+            return DecidingReport()
         self._definitions.clear()
         decisions, runs = self._judged(events)
         try:
@@ -86,7 +86,7 @@ class Decider:
                 transaction.start(runs)
         except PreconditionFailed as error:  # another leader was faster; what is left comes again
             log.info("events_decided_elsewhere", reason=error.message)
-            return Outcome(events=len(events))
+            return DecidingReport(events=len(events))
         for decision in decisions:
             self._tell(decision.outcome)
             log.info(
@@ -97,15 +97,15 @@ class Decider:
                 reason=decision.reason,
                 run=decision.run,
             )
-        return Outcome(len(events), len(runs))
+        return DecidingReport(len(events), len(runs))
 
     # --- gathering -------------------------------------------------------------------------------
 
-    def fire(self, lease: Lease) -> tuple[Outcome, datetime | None]:
+    def fire(self, lease: Lease) -> tuple[DecidingReport, datetime | None]:
         """Start the runs of what was gathered long enough; return when to look again."""
         gathered = self._storage.events.gathered()
         if not gathered:
-            return Outcome(), None
+            return DecidingReport(), None
         self._definitions.clear()
         now = self._storage.sweeps.database_now()
         rows = {row.key: row for row in self._gathering({g.key for g in gathered})}
@@ -118,7 +118,7 @@ class Decider:
                 started += self._fire(lease, rows.get(each.key), each)
             elif again is None or due < again:
                 again = due
-        return Outcome(runs=started), again
+        return DecidingReport(runs=started), again
 
     def _gathering(self, keys: Iterable[tuple[str, str, str]]) -> Iterable[TriggerRow]:
         for team, pipeline in sorted({key[:2] for key in keys}):

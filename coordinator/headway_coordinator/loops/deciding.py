@@ -13,7 +13,7 @@ from typing import Protocol
 import structlog
 
 from headway.clock import Clock
-from headway_coordinator.application.deciding import Decider, Outcome
+from headway_coordinator.application.deciding import Decider, DecidingReport
 from headway_coordinator.application.ports import Lease, LeaseLost, Storage, StorageUnavailable
 from headway_coordinator.application.scheduling import Scheduler
 from headway_coordinator.loops.leadership import Leadership
@@ -28,7 +28,7 @@ _AFTER_TROUBLE_S = 1.0
 class Part(Protocol):
     """Something that starts runs and is due from time to time."""
 
-    def fire(self, lease: Lease) -> tuple[Outcome, datetime | None]:
+    def fire(self, lease: Lease) -> tuple[DecidingReport, datetime | None]:
         """Do what is due; return what that was, and when there is more."""
 
 
