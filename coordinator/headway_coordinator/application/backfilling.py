@@ -26,7 +26,7 @@ from headway_coordinator.application.backfill_ports import (
     WaitingDate,
 )
 from headway_coordinator.application.conditions import Conditions, seen_event, seen_run
-from headway_coordinator.application.deciding import LONGEST_REASON, DecidingReport
+from headway_coordinator.application.deciding import DecidingReport
 from headway_coordinator.application.intake import RunRequest, run_body
 from headway_coordinator.application.ports import (
     Lease,
@@ -36,6 +36,7 @@ from headway_coordinator.application.ports import (
 )
 from headway_coordinator.application.scheduling import tick_form
 from headway_coordinator.application.trigger_ports import WantedRun
+from headway_coordinator.application.verdicts import LONGEST_REASON
 from headway_coordinator.schedule.backfilling import DATE_ENDED
 
 log = structlog.get_logger("headway.triggers")

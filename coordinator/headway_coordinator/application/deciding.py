@@ -7,40 +7,33 @@ not at all, so that an event starts exactly one run a trigger, however often it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
-from headway import ids
 from headway.clock import Clock
-from headway.errors import DefinitionError, HeadwayError
-from headway.expressions import ExpressionError
-from headway_coordinator.application.conditions import Conditions, seen_event, seen_run
-from headway_coordinator.application.intake import RunRequest, run_body
+from headway_coordinator.application.conditions import Conditions
 from headway_coordinator.application.ports import (
     Lease,
+    LeaseLost,
     PreconditionFailed,
     Storage,
-    StoredDefinition,
+    StorageUnavailable,
 )
 from headway_coordinator.application.trigger_ports import (
     Decision,
     Gathered,
     StoredEvent,
     TriggerRow,
-    WantedRun,
 )
+from headway_coordinator.application.verdicts import LONGEST_REASON, Judge, unexpected
 from headway_coordinator.triggers import gathering, matching
-from headway_coordinator.triggers.keys import short
 
 log = structlog.get_logger("headway.triggers")
 
 BATCH_LIMIT = 200
-DEEPEST = 25  # pipelines started by each other in a row; beyond that it is a circle
-LONGEST_REASON = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +57,7 @@ class Decider:
         """`decided` is told the outcome of each decision, once it is written."""
         self._tell = decided
         self._storage = storage
-        self._conditions = conditions
-        self._clock = clock
-        self._definitions: dict[tuple[str, str], StoredDefinition | None] = {}
+        self._judge = Judge(storage, conditions, clock)
 
     def decide(self, lease: Lease) -> DecidingReport:
         """Decide a page of undecided events.
@@ -78,15 +69,70 @@ class Decider:
         events = self._storage.events.undecided(BATCH_LIMIT)
         if not events:
             return DecidingReport()
-        self._definitions.clear()
-        decisions, runs = self._judged(events)
+        self._judge.forget()
         try:
-            with self._storage.deciding(lease) as transaction:
-                transaction.decide([event.id for event in events], decisions)
-                transaction.start(runs)
-        except PreconditionFailed as error:  # another leader was faster; what is left comes again
-            log.info("events_decided_elsewhere", reason=error.message)
-            return DecidingReport(events=len(events))
+            return self._try(lease, events)
+        except (LeaseLost, StorageUnavailable):
+            raise
+        except Exception as error:  # whatever one event provokes must not stop the others
+            log.warning("events_rolled_back", reason=_reason(error), events=len(events))
+        runs = sum(self._alone(lease, event) for event in events)
+        return DecidingReport(len(events), runs)
+
+    def _try(self, lease: Lease, events: Sequence[StoredEvent]) -> DecidingReport:
+        decisions, runs = self._judge.judged(events)
+        with self._storage.deciding(lease) as transaction:
+            transaction.decide([event.id for event in events], decisions)
+            transaction.start(runs)
+        self._told(decisions)
+        return DecidingReport(len(events), len(runs))
+
+    def _alone(self, lease: Lease, event: StoredEvent) -> int:
+        """Decide one event of a page that failed; return how many runs it starts."""
+        try:
+            return self._try(lease, [event]).runs
+        except (LeaseLost, StorageUnavailable):
+            raise
+        except Exception as error:
+            self._set_aside(lease, event, error)
+        return 0
+
+    def _set_aside(self, lease: Lease, event: StoredEvent, error: Exception) -> None:
+        """Decide an event whose decisions cannot be written: refused, or else by nobody.
+
+        If others decided it meanwhile, the condition on its being undecided fails here too.
+        """
+        for decisions in (self._refused(event, error), []):
+            try:
+                with self._storage.deciding(lease) as transaction:
+                    transaction.decide([event.id], decisions)
+            except (LeaseLost, StorageUnavailable):
+                raise
+            except Exception as failed:
+                problem = _reason(failed)
+                continue
+            log.error("event_poisoned", upstream=event.id, reason=_reason(error))
+            self._told(decisions)
+            return
+        log.warning("event_not_decided", upstream=event.id, reason=problem)
+
+    def _refused(self, event: StoredEvent, error: Exception) -> list[Decision]:
+        """Return refusals in the place of what would have started something."""
+        try:
+            decisions, _ = self._judge.judged([event])
+        except (LeaseLost, StorageUnavailable):
+            raise
+        except Exception:  # which triggers it means is what cannot be told
+            return []
+        reason = f"it could not be written: {unexpected(error)}"
+        return [
+            Decision(event.id, *made.key, "refused", reason[:LONGEST_REASON])
+            if made.outcome in ("matched", "waiting")
+            else made
+            for made in decisions
+        ]
+
+    def _told(self, decisions: Iterable[Decision]) -> None:
         for decision in decisions:
             self._tell(decision.outcome)
             log.info(
@@ -97,7 +143,6 @@ class Decider:
                 reason=decision.reason,
                 run=decision.run,
             )
-        return DecidingReport(len(events), len(runs))
 
     # --- gathering -------------------------------------------------------------------------------
 
@@ -106,16 +151,24 @@ class Decider:
         gathered = self._storage.events.gathered()
         if not gathered:
             return DecidingReport(), None
-        self._definitions.clear()
+        self._judge.forget()
         now = self._storage.sweeps.database_now()
         rows = {row.key: row for row in self._gathering({g.key for g in gathered})}
         started, again = 0, None
         for each in gathered:
-            due = self._due(rows.get(each.key), each, now)
+            row = rows.get(each.key)
+            try:
+                due, limit = self._due(row, each, now), _limit(row)
+            except (LeaseLost, StorageUnavailable):
+                raise
+            except Exception as error:  # one trigger's body must not stop the others
+                events = self._storage.events.waiting(each.key, gathering.DEBOUNCE_LIMIT)
+                self._refuse(lease, each.key, events, error)
+                continue
             if due is None:
                 continue
             if due <= now:
-                started += self._fire(lease, rows.get(each.key), each)
+                started += self._fire(lease, row, each.key, limit)
             elif again is None or due < again:
                 again = due
         return DecidingReport(runs=started), again
@@ -132,244 +185,60 @@ class Decider:
         due = gathering.fires_at(
             row.body, count=each.count, first_at=each.first_at, last_at=each.last_at
         )
-        wanted, every = self._assets(row)
+        wanted, every = _assets(row)
         if every:
             complete = wanted <= self._storage.events.subjects_waiting(row.key)
             return (due or now) if complete else None
         return due or now
 
-    def _assets(self, row: TriggerRow) -> tuple[frozenset[str], bool]:
-        return matching.assets_of(row.body) if row.kind == "asset" else (frozenset(), False)
-
-    def _fire(self, lease: Lease, row: TriggerRow | None, each: Gathered) -> int:
-        limit = gathering.DEBOUNCE_LIMIT if row is None else gathering.size_limit(row.body)
-        events = self._storage.events.waiting(each.key, limit)
+    def _fire(
+        self, lease: Lease, row: TriggerRow | None, key: tuple[str, str, str], limit: int
+    ) -> int:
+        events = self._storage.events.waiting(key, limit)
         if not events:
             return 0
-        decision, run = self._started(row, each.key, events)
         try:
+            decision, run = self._judge.started(row, key, events)
             with self._storage.deciding(lease) as transaction:
-                transaction.settle(each.key, [e.id for e in events], decision)
+                transaction.settle(key, [e.id for e in events], decision)
                 transaction.start([] if run is None else [run])
-        except PreconditionFailed as error:
-            log.info("events_gathered_elsewhere", reason=error.message)
+        except (LeaseLost, StorageUnavailable):
+            raise
+        except Exception as error:  # what one trigger has gathered must not stop the others
+            self._refuse(lease, key, events, error)
             return 0
         self._tell(decision.outcome)
         return 0 if run is None else 1
 
-    def _started(
-        self, row: TriggerRow | None, key: tuple[str, str, str], events: Sequence[StoredEvent]
-    ) -> tuple[Decision, WantedRun | None]:
-        last = events[-1]
-        if row is None:
-            reason = "the trigger was taken out of the definition while it waited"
-            return Decision(last.id, *key, "refused", reason), None
-        decision, run = self._run(row, last, events)
-        if run is not None:
-            run = replace(run, dedupe=f"gather:{events[0].id}:{'/'.join(key)}")
-        return decision, run
-
-    # --- judging ---------------------------------------------------------------------------------
-
-    def _judged(self, events: Sequence[StoredEvent]) -> tuple[list[Decision], list[WantedRun]]:
-        decisions: list[Decision] = []
-        runs: list[WantedRun] = []
-        candidates = _Candidates(self._storage)
-        passed: list[tuple[StoredEvent, TriggerRow, str | None]] = []
-        for event in events:
-            for row in candidates.of(event):
-                verdict = self._verdict(row, event)
-                if isinstance(verdict, Decision):
-                    decisions.append(verdict)
-                else:
-                    passed.append((event, row, verdict[0]))
-        seen = self._earlier(passed)
-        for event, row, key in passed:
-            twin = _twin(seen, row, key, event)
-            if twin is not None:
-                reason = f"the same `dedupe` key as {twin}"
-                decisions.append(_decided(event, row, "duplicate", reason, dedupe_key=key))
-                continue
-            decision, run = self._answered(row, event, key)
-            decisions.append(decision)
-            if run is not None:
-                runs.append(run)
-            if key is not None and decision.outcome in ("matched", "waiting"):
-                by = f"event {event.id}" if decision.run is None else f"run {decision.run}"
-                seen.setdefault((*row.key, key), []).append((event.received_at, by))
-        return decisions, runs
-
-    def _answered(
-        self, row: TriggerRow, event: StoredEvent, key: str | None
-    ) -> tuple[Decision, WantedRun | None]:
-        if gathering.gathers(row.body):
-            return _decided(event, row, "waiting", "gathers more events", dedupe_key=key), None
-        decision, run = self._run(row, event, ())
-        return replace(decision, dedupe_key=key), run
-
-    def _verdict(self, row: TriggerRow, event: StoredEvent) -> Decision | tuple[str | None]:
-        """Return why there is no run, or the key that tells doubles from new ones."""
-        if row.paused_at is not None:
-            return _decided(event, row, "filtered", f"the trigger was paused by {row.paused_by}")
-        if not matching.may_hear(row.team, event.team, event.event):
-            reason = f"team {event.team} does not let team {row.team} listen: visible_to"
-            return _decided(event, row, "refused", reason)
-        unwanted = matching.wants(row.body, event.event)
-        if unwanted is not None:
-            return _decided(event, row, "filtered", unwanted)
-        depth = int(event.event.get("depth") or 0)
-        if depth > DEEPEST:
-            reason = f"{depth} pipelines have started each other in a row; is it a circle?"
-            return _decided(event, row, "refused", reason)
-        seen, run = seen_event(event.event), self._run_seen(row, event)
-        condition = row.body.get("if")
-        dedupe = row.body.get("dedupe")
-        part = "if"
+    def _refuse(
+        self,
+        lease: Lease,
+        key: tuple[str, str, str],
+        events: Sequence[StoredEvent],
+        error: Exception,
+    ) -> None:
+        """Refuse what cannot start a run. If others settled it meanwhile, that fails too."""
+        if not events:
+            return
+        reason = f"they could not start a run: {unexpected(error)}"[:LONGEST_REASON]
+        refused = Decision(events[-1].id, *key, "refused", reason)
         try:
-            if condition is not None and not self._conditions.holds(condition, seen, run):
-                return _decided(event, row, "filtered", f"`if: {condition}` is false")
-            part = "dedupe.key"
-            key = None if dedupe is None else self._key(dedupe["key"], seen, run)
-        except ExpressionError as error:
-            return _decided(event, row, "refused", f"{part}: {error}")
-        return (key,)
-
-    def _key(self, template: str, seen: Mapping[str, Any], run: Mapping[str, Any]) -> str:
-        value = self._conditions.resolved(template, seen, run)
-        return short(value if isinstance(value, str) else repr(value))
-
-    def _run_seen(self, row: TriggerRow, event: StoredEvent) -> dict[str, Any]:
-        interval = event.event.get("data") if event.origin == "schedule" else None
-        return seen_run(row.team, row.pipeline, _logical_date(event), interval)
-
-    def _run(
-        self, row: TriggerRow, event: StoredEvent, batch: Sequence[StoredEvent]
-    ) -> tuple[Decision, WantedRun | None]:
-        """Return the decision with its run, or why the run cannot be."""
-        definition = self._definition(row)
-        if definition is None:
-            return _decided(event, row, "refused", "the pipeline is gone"), None
-        run = ids.new_id(self._clock)
-        seen = seen_event(event.event, [each.event for each in batch])
-        logical_date = _logical_date(event)
-        origin: dict[str, Any] = {"trigger": row.name, "kind": row.kind, "event": event.id}
-        if batch:
-            origin["events"] = len(batch)
-        if depth := event.event.get("depth"):
-            origin["depth"] = depth
-        if event.origin == "schedule":
-            data = event.event["data"]
-            origin |= {k: data[k] for k in ("data_interval_start", "data_interval_end")}
-        try:
-            params = self._conditions.resolved(
-                dict(row.body.get("params") or {}), seen, self._run_seen(row, event)
-            )
-            wanted = RunRequest(
-                row.pipeline, row.team, params, logical_date=logical_date, origin=origin
-            )
-            body = run_body(definition, wanted, run, logical_date)
-        except ExpressionError as error:
-            return _decided(event, row, "refused", f"params: {error}"), None
-        except DefinitionError as error:
-            told = "; ".join(p.message for p in error.problems[:3]) or error.message
-            return _decided(event, row, "refused", f"params: {told}"), None
-        except (HeadwayError, ValueError, TypeError, KeyError) as error:
-            log.error("event_unexpected", event=event.id, trigger=row.key, error=repr(error))
-            return _decided(event, row, "refused", f"params: {error}"), None
-        dedupe = f"event:{event.id}:{'/'.join(row.key)}"
-        actor = event.actor if event.event.get("replay_of") else f"trigger:{row.name}"
-        return _decided(event, row, "matched", None, run=run), WantedRun(run, dedupe, actor, body)
-
-    def _definition(self, row: TriggerRow) -> StoredDefinition | None:
-        place = row.team, row.pipeline
-        if place not in self._definitions:
-            found = self._storage.definitions.current(row.pipeline, row.team)
-            self._definitions[place] = found[0] if found else None
-        return self._definitions[place]
-
-    def _earlier(
-        self, passed: Sequence[tuple[StoredEvent, TriggerRow, str | None]]
-    ) -> dict[tuple[str, str, str, str], list[tuple[datetime, str]]]:
-        keys = {(*row.key, key) for _, row, key in passed if key is not None}
-        if not keys:
-            return {}
-        longest = max(_window(row) for _, row, key in passed if key is not None)
-        since = min(event.received_at for event, _, _ in passed) - longest
-        seen: dict[tuple[str, str, str, str], list[tuple[datetime, str]]] = {}
-        for one in self._storage.events.earlier(keys, since):
-            by = "one that is gathering still" if one.run is None else f"run {one.run}"
-            place = (one.team, one.pipeline, one.trigger, one.dedupe_key)
-            seen.setdefault(place, []).append((one.received_at, by))
-        return seen
+            with self._storage.deciding(lease) as transaction:
+                transaction.settle(key, [e.id for e in events], refused)
+        except PreconditionFailed as failed:
+            log.info("events_gathered_elsewhere", reason=failed.message)
+            return
+        log.error("gathered_poisoned", trigger="/".join(key), reason=_reason(error))
+        self._tell(refused.outcome)
 
 
-class _Candidates:
-    """The triggers that may mean an event; each kind's are read once a batch."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._known: dict[tuple[str, str], list[TriggerRow]] = {}
-
-    def of(self, event: StoredEvent) -> list[TriggerRow]:
-        match event.origin:
-            case "cloudevent" | "broker":
-                rows = self._all("event", event.team)
-                return [row for row in rows if matching.hears(row.body, event.event)]
-            case "asset":
-                rows = self._all("asset", None)
-                return [row for row in rows if event.subject in matching.assets_of(row.body)[0]]
-            case "webhook":
-                # A hook's address may be that of several teams: each has an event of its own.
-                heard = self._listening("webhook", event.subject)
-                return [row for row in heard if row.team == event.team]
-            case _:
-                return self._listening(event.origin, event.subject)
-
-    def _all(self, kind: str, team: str | None) -> list[TriggerRow]:
-        key = kind, team or "*"
-        if key not in self._known:
-            self._known[key] = self._storage.triggers.of_kind(kind, team)
-        return self._known[key]
-
-    def _listening(self, kind: str, subject: str) -> list[TriggerRow]:
-        if (kind, subject) not in self._known:
-            self._known[kind, subject] = self._storage.triggers.listening(kind, subject)
-        return self._known[kind, subject]
+def _limit(row: TriggerRow | None) -> int:
+    return gathering.DEBOUNCE_LIMIT if row is None else gathering.size_limit(row.body)
 
 
-def _decided(
-    event: StoredEvent,
-    row: TriggerRow,
-    outcome: Any,
-    reason: str | None,
-    *,
-    run: str | None = None,
-    dedupe_key: str | None = None,
-) -> Decision:
-    short = None if reason is None else reason[:LONGEST_REASON]
-    return Decision(event.id, *row.key, outcome, short, run, dedupe_key)
+def _assets(row: TriggerRow) -> tuple[frozenset[str], bool]:
+    return matching.assets_of(row.body) if row.kind == "asset" else (frozenset(), False)
 
 
-def _twin(
-    seen: Mapping[tuple[str, str, str, str], Sequence[tuple[datetime, str]]],
-    row: TriggerRow,
-    key: str | None,
-    event: StoredEvent,
-) -> str | None:
-    """Return what an earlier event with the same key within the window became."""
-    if key is None:
-        return None
-    for received_at, by in seen.get((*row.key, key), ()):
-        if abs(event.received_at - received_at) < _window(row):
-            return by
-    return None
-
-
-def _window(row: TriggerRow) -> timedelta:
-    return timedelta(seconds=(row.body.get("dedupe") or {}).get("window") or 0)
-
-
-def _logical_date(event: StoredEvent) -> datetime:
-    if event.origin == "schedule":
-        return datetime.fromisoformat(event.event["data"]["logical_date"])
-    return event.received_at
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:LONGEST_REASON]
