@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
+from structlog.testing import capture_logs
 
-from tests.contract.deciders import Deciders, schedule_trigger
+from headway_coordinator.access.cipher import Cipher
+from headway_coordinator.access.roles import Identity
+from headway_coordinator.application.secrets import Secrets
+from headway_coordinator.application.triggering import listed_triggers
+from tests.contract.deciders import Deciders, schedule_trigger, trigger
 from tests.contract.world import TEAM
 
 
@@ -88,18 +93,57 @@ def test_a_schedule_that_is_paused_is_not_due(deciders: Deciders, url: str) -> N
     assert deciders.storage.triggers.glance().next_tick is None
 
 
-def _let_pass(url: str, deciders: Deciders, length: timedelta) -> None:
-    """Move the schedules' memory back, as if so much time had passed."""
-    [row] = deciders.storage.triggers.listing(None)
+def _let_pass(url: str, deciders: Deciders, length: timedelta, *, pipeline: str = "daily") -> None:
+    """Move the schedule's memory back, as if so much time had passed."""
+    [row] = deciders.storage.triggers.of_pipeline(TEAM, pipeline)
     assert row.next_at is not None
     engine = create_engine(url)
     stamp = (lambda t: t) if engine.dialect.name == "postgresql" else _as_text
     with engine.begin() as connection:
         last = (row.last_at or row.since) - length
-        given = {"last": stamp(last), "next": stamp(row.next_at - length)}
-        connection.execute(text("UPDATE trigger SET last_at = :last, next_at = :next"), given)
+        given = {"last": stamp(last), "next": stamp(row.next_at - length), "of": pipeline}
+        move = "UPDATE trigger SET last_at = :last, next_at = :next WHERE pipeline = :of"
+        connection.execute(text(move), given)
     engine.dispose()
 
 
 def _as_text(moment: Any) -> str:
     return str(moment.isoformat(timespec="microseconds"))
+
+
+def test_a_schedule_that_cannot_be_read_stops_no_other(deciders: Deciders, url: str) -> None:
+    deciders.define(schedule_trigger(every=3600), pipeline="good")
+    deciders.define(schedule_trigger(cron="0 6 * * *", timezone="Mars/Olympus"), pipeline="zone")
+    deciders.define(trigger("schedule", schedule={"lunar": 1}), pipeline="newer")
+    with capture_logs() as logs:
+        deciders.scheduler.tick(deciders.world.lease)
+        deciders.scheduler.tick(deciders.world.lease)
+    told = [line["trigger"] for line in logs if line["event"] == "schedule_unreadable"]
+    assert sorted(told) == [f"{TEAM}/newer/schedule", f"{TEAM}/zone/schedule"]
+    seen = deciders.storage.triggers.glance()
+    assert seen.next_tick is not None
+    assert seen.now < seen.next_tick <= seen.now + timedelta(minutes=1)  # not at once again
+    _let_pass(url, deciders, timedelta(hours=1), pipeline="good")
+    deciders.scheduler.tick(deciders.world.lease)
+    deciders.decide()
+    assert [run.body["pipeline"] for run in deciders.runs()] == ["good"]
+
+
+def test_the_list_says_why_a_schedule_does_not_fire(deciders: Deciders) -> None:
+    deciders.define(schedule_trigger(every=3600), pipeline="good")
+    deciders.define(schedule_trigger(cron="0 6 * * *", timezone="Mars/Olympus"), pipeline="zone")
+    deciders.define(trigger("schedule", schedule={"lunar": 1}), pipeline="newer")
+    shown = {each["pipeline"]: each for each in _listed(deciders)}
+    assert shown["good"]["problem"] is None
+    assert len(shown["good"]["next"]) == 3
+    assert shown["zone"]["next"] == []
+    assert "Mars/Olympus" in shown["zone"]["problem"]["message"]
+    assert shown["newer"]["problem"]["message"] == (
+        "the schedule does not fire: a KeyError while it was read"
+    )
+
+
+def _listed(deciders: Deciders) -> list[dict[str, Any]]:
+    ann = Identity("t", "ann", TEAM, "viewer", "f")
+    secrets = Secrets(deciders.storage, Cipher(b"k"))
+    return listed_triggers(deciders.storage, secrets, ann, None, None)

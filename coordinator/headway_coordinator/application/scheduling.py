@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -18,6 +18,9 @@ log = structlog.get_logger("headway.triggers")
 
 _PAGE = 200
 _TICKS = 100  # of one schedule in one go; the rest is due at once again
+# What cannot be read may be so here alone: a zone that this host lacks, a newer version's body. It
+# is looked at, and logged, once in this time; its ticks meanwhile are missed ones.
+_UNREADABLE_WAIT = timedelta(minutes=1)
 
 
 class Scheduler:
@@ -43,20 +46,30 @@ class Scheduler:
         moves: list[Moved] = []
         events: list[NewEvent] = []
         for row in rows:
-            schedule = Schedule.of(row.body["schedule"], row.key)
-            # A clock that was set back gives no tick again: those up to `last_at` are done.
-            found = due(schedule, row.last_at or row.since, now, _TICKS)
-            moves.append(Moved(row, found.last, found.wake))
-            events += [self._event(row, schedule, tick) for tick in found.run]
-            if found.dropped:
-                first, count = rfc3339(found.dropped[0]), len(found.dropped)
-                log.warning("ticks_missed", trigger="/".join(row.key), first=first, count=count)
+            try:
+                moved, ticked = self._ticked(row, now)
+            except Exception as error:  # one that cannot be read must not stop the others
+                log.error("schedule_unreadable", trigger="/".join(row.key), error=repr(error))
+                moved, ticked = Moved(row, row.last_at, now + _UNREADABLE_WAIT), []
+            moves.append(moved)
+            events += ticked
         try:
             with self._storage.deciding(lease) as transaction:
                 transaction.tick(moves)
                 transaction.add_events(events)
         except PreconditionFailed as error:  # applied, paused or seen to meanwhile
             log.info("schedules_moved_elsewhere", reason=error.message)
+
+    def _ticked(self, row: TriggerRow, now: datetime) -> tuple[Moved, list[NewEvent]]:
+        """Return how the schedule moves on, and its ticks that start runs."""
+        schedule = Schedule.of(row.body["schedule"], row.key)
+        # A clock that was set back gives no tick again: those up to `last_at` are done.
+        found = due(schedule, row.last_at or row.since, now, _TICKS)
+        events = [self._event(row, schedule, tick) for tick in found.run]
+        if found.dropped:
+            first, count = rfc3339(found.dropped[0]), len(found.dropped)
+            log.warning("ticks_missed", trigger="/".join(row.key), first=first, count=count)
+        return Moved(row, found.last, found.wake), events
 
     def _event(self, row: TriggerRow, schedule: Schedule, tick: datetime) -> NewEvent:
         subject = "/".join(row.key)

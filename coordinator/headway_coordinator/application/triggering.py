@@ -26,7 +26,7 @@ def listed_triggers(
     pipeline: str | None,
 ) -> list[dict[str, Any]]:
     """Return the triggers of the newest versions, with the next times of each schedule, and why
-    a webhook takes nothing, if so it is."""
+    a webhook takes nothing or a schedule does not fire, if so it is."""
     teams = identity.teams_of(team)
     if teams == []:
         return []
@@ -35,15 +35,12 @@ def listed_triggers(
     wanted = [row for row in rows if pipeline in (None, row.pipeline)]
     hooks = any(row.kind == "webhook" for row in wanted)
     readable = secrets.readable(teams) if hooks else {}
-    return [{**_shown(row, now), "problem": _problem(row, readable)} for row in wanted]
+    return [_shown(row, now, readable) for row in wanted]
 
 
-def _problem(row: TriggerRow, readable: Mapping[tuple[str, str], bool]) -> dict[str, str] | None:
-    found = unprovable(row, readable)
-    return None if found is None else {"message": found.message, "hint": found.hint}
-
-
-def _shown(row: TriggerRow, now: datetime) -> dict[str, Any]:
+def _shown(
+    row: TriggerRow, now: datetime, readable: Mapping[tuple[str, str], bool]
+) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "team": row.team,
         "pipeline": row.pipeline,
@@ -56,13 +53,27 @@ def _shown(row: TriggerRow, now: datetime) -> dict[str, Any]:
         "paused_by": row.paused_by,
         "address": None,
         "next": [],
+        "problem": None,
     }
     if row.kind == "webhook":
         shown["address"] = f"/api/v1/hooks/{row.subject}"
+        found = unprovable(row, readable)
+        if found is not None:
+            shown["problem"] = {"message": found.message, "hint": found.hint}
     if row.kind == "schedule" and row.paused_at is None:
-        schedule = Schedule.of(row.body["schedule"], row.key)
-        shown["next"] = list(islice(next_ticks(schedule, now), NEXT_TIMES))
+        try:
+            schedule = Schedule.of(row.body["schedule"], row.key)
+            shown["next"] = list(islice(next_ticks(schedule, now), NEXT_TIMES))
+        except Exception as error:  # a zone that this host lacks, a newer version's body
+            shown["problem"] = _unreadable(error)
     return shown
+
+
+def _unreadable(error: Exception) -> dict[str, str]:
+    known = isinstance(error, ValueError)
+    reason = str(error)[:200] if known else f"a {type(error).__name__} while it was read"
+    hint = "bring all coordinators and their time zones to one version, or change the schedule"
+    return {"message": f"the schedule does not fire: {reason}", "hint": hint}
 
 
 def pause_trigger(
