@@ -195,3 +195,13 @@ def test_a_list_shows_what_is_asked_for_page_by_page(world: World) -> None:
     assert ids(teams=["others"]) == ids(pipeline="others") == []
     page, following = box.waiting(2)
     assert (len(page), following is None) == (2, False)
+
+
+def test_what_is_left_out_leaves_its_place_to_others(world: World) -> None:
+    hook = {"webhook": "secret://hook"}
+    others = {"team": "others", **hook}
+    for number, keys in enumerate([{}, hook, others, {}]):
+        end(world, f"r{number}", RunStatus.FAILED, note(f"r{number}", **keys))
+    box = world.storage.notifications
+    page, following = box.waiting(2, but=["n-r0-failed"], not_to=[(TEAM, "secret://hook")])
+    assert ([each.run for each in page], following) == (["r2", "r3"], None)

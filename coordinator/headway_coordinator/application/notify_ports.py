@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -72,9 +72,16 @@ class Tried:
 
 
 class Notifications(Protocol):
-    def waiting(self, limit: int) -> tuple[list[Notification], datetime | None]:
+    def waiting(
+        self,
+        limit: int,
+        *,
+        but: Collection[str] = (),
+        not_to: Collection[tuple[str, str]] = (),
+    ) -> tuple[list[Notification], datetime | None]:
         """Return those that are due, the most overdue first, and when the next one after them is;
-        None: nothing else waits."""
+        None: nothing else waits. Left out are the ids `but`, and what a team (first) sends to an
+        address (second) of `not_to`."""
 
     def settle(self, id: str, attempts: int, tried: Tried) -> bool:
         """Note how the next try after `attempts` ended; false if somebody has noted it already."""

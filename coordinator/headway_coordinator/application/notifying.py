@@ -20,6 +20,7 @@ from headway.clock import Clock
 from headway.spec.secrets import PREFIX
 from headway_coordinator.access.cipher import UnreadableSecretError
 from headway_coordinator.application.notify_ports import Notification, Notifications, Tried
+from headway_coordinator.application.ports import StorageUnavailable
 
 log = structlog.get_logger("headway.notifications")
 
@@ -89,6 +90,12 @@ class Notifier:
             reply = self._post(url, headers, body)
         except NotSentError as error:
             return failed(each.attempts, str(error), None)
+        except StorageUnavailable:
+            raise
+        except Exception as error:  # its text, and what led there, may hold the address
+            kind = type(error).__name__
+            log.error("notification_unexpected", notification=each.id, error=kind)
+            return failed(each.attempts, f"an unexpected {kind}", None)
         if 200 <= reply.status < 300:
             return Tried()
         asked = asked_wait(reply.retry_after, self._clock.now())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, literal, literal_column, or_, select, update
+from sqlalchemy import delete, exists, literal, literal_column, or_, select, tuple_, update
 
 from headway.crash_points import crash_point
 from headway_coordinator.application.notify_ports import (
@@ -95,13 +96,24 @@ class StoredNotifications:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def waiting(self, limit: int) -> tuple[list[Notification], datetime | None]:
+    def waiting(
+        self,
+        limit: int,
+        *,
+        but: Collection[str] = (),
+        not_to: Collection[tuple[str, str]] = (),
+    ) -> tuple[list[Notification], datetime | None]:
         wanted = (
             select(*_READ, self._database.now.label("now"))
             .where(NOTIFICATION_WAITING)
             .order_by(notification.c.due_at, notification.c.id)
             .limit(limit + 1)
         )
+        if but:
+            wanted = wanted.where(notification.c.id.not_in(sorted(but)))
+        if not_to:
+            place = tuple_(notification.c.team, notification.c.webhook)
+            wanted = wanted.where(place.not_in(sorted(not_to)))
         with self._database.reading() as connection:
             rows = connection.execute(wanted).all()
         found = [Notification(*row[:-1]) for row in rows]

@@ -22,6 +22,7 @@ from headway_coordinator.application.notifying import (
     failed,
     shown_address,
 )
+from headway_coordinator.application.ports import StorageUnavailable
 
 NOW = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)
 URL = "https://user:pass@example.com/hook?key=1"
@@ -32,7 +33,7 @@ class Outside:
     """The receiver, the secrets and the outbox."""
 
     def __init__(self) -> None:
-        self.answer: Reply | NotSentError = Reply(200)
+        self.answer: Reply | Exception = Reply(200)
         self.secrets: dict[str, Any] = {}
         self.sent: list[tuple[str, Mapping[str, str], bytes]] = []
         self.settled: list[tuple[str, int, Tried]] = []
@@ -44,7 +45,7 @@ class Outside:
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         self.sent.append((url, headers, body))
-        if isinstance(self.answer, NotSentError):
+        if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
 
@@ -188,3 +189,18 @@ def test_neither_address_nor_secret_is_logged(outside: Outside) -> None:
 )
 def test_of_an_address_only_the_host_is_shown(webhook: str, shown: str) -> None:
     assert shown_address(webhook) == shown
+
+
+def test_what_nobody_foresaw_counts_as_a_try_and_tells_no_address(outside: Outside) -> None:
+    outside.answer = KeyError(URL)
+    with capture_logs() as logs:
+        tried = outside.tried()
+    assert (tried.problem, tried.state) == ("an unexpected KeyError", "waiting")
+    assert "example.com" not in repr(logs)
+
+
+def test_a_database_that_is_away_is_no_try(outside: Outside) -> None:
+    outside.answer = StorageUnavailable("cut off")
+    with pytest.raises(StorageUnavailable):
+        outside.tried()
+    assert outside.settled == []
