@@ -13,7 +13,12 @@ from sqlalchemy import create_engine, text
 
 from headway_coordinator.access.cipher import Cipher
 from headway_coordinator.access.roles import Identity
-from headway_coordinator.application.ports import LeaseLost, PreconditionFailed, Storage
+from headway_coordinator.application.ports import (
+    LeaseLost,
+    PreconditionFailed,
+    Storage,
+    StorageUnavailable,
+)
 from headway_coordinator.application.receiving import Receiver, kept_form
 from headway_coordinator.application.secrets import Secrets
 from headway_coordinator.application.trigger_ports import (
@@ -52,6 +57,32 @@ def test_the_same_event_again_is_the_same_event(deciders: Deciders) -> None:
     assert deciders.send(event) == deciders.send(event)
     deciders.decide()
     assert len(deciders.runs()) == 1
+
+
+def test_an_event_that_is_forgotten_while_it_comes_again_is_to_be_sent_again(
+    deciders: Deciders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = deciders.event()
+    deciders.send(event)
+    events: Any = deciders.storage.events
+    add = events._add
+
+    class Forgetting:
+        def __init__(self, connection: Any) -> None:
+            self._connection = connection
+
+        def execute(self, statement: Any, *given: Any) -> Any:
+            answer = self._connection.execute(statement, *given)
+            if given:  # the insert, which found it there
+                self._connection.execute(text("DELETE FROM event"))
+            return answer
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(events, "_add", lambda c, new: add(Forgetting(c), new))
+        with pytest.raises(StorageUnavailable, match="send it again"):
+            deciders.send(event)
+    [id] = deciders.send(event)
+    assert deciders.storage.events.get(id) is not None
 
 
 def test_twenty_deliveries_at_once_are_one_event(deciders: Deciders) -> None:

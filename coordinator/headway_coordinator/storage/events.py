@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, exists, func, or_, select, tuple_
 
 from headway.crash_points import crash_point
+from headway_coordinator.application.ports import StorageUnavailable
 from headway_coordinator.application.trigger_ports import (
     Earlier,
     EventFilter,
@@ -99,6 +100,8 @@ class StoredEvents:
         connection.execute(self._insert, self._given.params(event_row(e) for e in events))
         wanted = select(upstream.c.dedupe, upstream.c.id).where(upstream.c.dedupe.in_(keys))
         there = {row.dedupe: row.id for row in connection.execute(wanted)}
+        if not there.keys() >= set(keys):  # deleted in between
+            raise StorageUnavailable("an event that was there is gone; send it again")
         return [(there[key], there[key] == e.id) for key, e in zip(keys, events, strict=True)]
 
     def undecided(self, limit: int) -> list[StoredEvent]:
