@@ -45,6 +45,8 @@ class GuardedPost:
                 answers.append(self._asked(url, headers, body))
             except NotSentError as error:
                 answers.append(error)
+            except Exception as error:  # its text may quote the address
+                answers.append(NotSentError(f"the request failed: {type(error).__name__}"))
             finally:
                 self._free.release()
 
