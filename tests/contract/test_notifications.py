@@ -55,7 +55,7 @@ def test_what_is_settled_and_old_is_forgotten(world: World) -> None:
     assert notifications.settle("n-sent-failed", 0, Tried())
     assert notifications.settle("n-dead-failed", 0, Tried("gone", None))
     assert notifications.settle("n-again-failed", 0, Tried("gone", None))
-    assert notifications.retry("n-again-failed")
+    assert notifications.retry("n-again-failed", actor="ann")
     assert notifications.forget(timedelta(hours=1), 10) == 0
     assert notifications.forget(timedelta(hours=-1), 1) == 1
     assert notifications.forget(timedelta(hours=-1), 10) == 1
@@ -171,12 +171,15 @@ def test_one_that_is_dead_may_be_retried_and_one_that_was_sent_not(world: World)
     box = world.storage.notifications
     assert box.settle("n-r1-failed", 0, Tried("gone"))
     assert box.waiting(10) == ([], None)
-    assert box.retry("n-r1-failed")
+    assert box.retry("n-r1-failed", actor="ann")
     [due], _ = box.waiting(10)
     assert (due.state, due.attempts) == ("waiting", 0)
     assert box.settle("n-r1-failed", 0, Tried())
-    assert not box.retry("n-r1-failed")
-    assert not box.retry("nobody")
+    assert not box.retry("n-r1-failed", actor="ann")
+    assert not box.retry("nobody", actor="ann")
+    rows, _ = world.storage.queries.audit(run=None, teams=[TEAM], limit=10, cursor=None)
+    entry = {"entity": "notification", "id": "n-r1-failed", "run": "r1", "to": "waiting"}
+    assert [r["actor"] for r in rows if r["transitions"] == [entry]] == ["ann"]
 
 
 def test_a_list_shows_what_is_asked_for_page_by_page(world: World) -> None:

@@ -62,7 +62,9 @@ def test_a_secret_is_sealed_anew_unless_it_was_changed_meanwhile(world: World) -
     secrets.put(FIRST, before=None, actor="ann")
     assert secrets.sealed_otherwise("key2") == [FIRST]
     anew = replace(FIRST, key_id="key2", box=b"anew")
-    assert secrets.reseal(FIRST, anew)
-    assert not secrets.reseal(FIRST, anew)
+    assert secrets.reseal(FIRST, anew, actor="bob")
+    assert not secrets.reseal(FIRST, anew, actor="eve")
+    change = {"entity": "secret", "name": "token", "from": 1, "to": 1, "key": "key2"}
+    assert audited(world)[1:] == [("bob", TEAM, [change])]
     assert secrets.sealed_otherwise("key2") == []
     assert secrets.find(TEAM, ["token"]) == [anew]

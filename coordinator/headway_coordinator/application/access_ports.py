@@ -69,8 +69,8 @@ class Secrets(Protocol):
     def put(self, new: SealedSecret, *, before: int | None, actor: str) -> bool:
         """Store it and an audit row if the present version is `before` (None: there is none)."""
 
-    def reseal(self, old: SealedSecret, new: SealedSecret) -> bool:
-        """Put the same value under another key if it is still the old one."""
+    def reseal(self, old: SealedSecret, new: SealedSecret, *, actor: str) -> bool:
+        """Put the same value under another key, with an audit row, if it is still the old one."""
 
     def remove(self, team: str, name: str, *, actor: str) -> int | None:
         """Remove it, with an audit row; return the version it had, None if there was none."""

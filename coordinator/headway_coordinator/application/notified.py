@@ -36,7 +36,7 @@ def retried(notifications: Notifications, identity: Identity, id: str) -> dict[s
         ConflictError: it was sent.
     """
     _visible(notifications, identity, id)
-    if not notifications.retry(id):
+    if not notifications.retry(id, actor=identity.subject):
         raise ConflictError("nothing_to_do", f"the notification {id} was sent")
     return shown(notifications, identity, id)
 

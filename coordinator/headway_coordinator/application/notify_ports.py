@@ -86,8 +86,9 @@ class Notifications(Protocol):
     def settle(self, id: str, attempts: int, tried: Tried) -> bool:
         """Note how the next try after `attempts` ended; false if somebody has noted it already."""
 
-    def retry(self, id: str) -> bool:
-        """Make one that is dead or waits due now, with all its tries; false if it was sent."""
+    def retry(self, id: str, *, actor: str) -> bool:
+        """Make one that is dead or waits due now, with all its tries and a row in the audit; false
+        if it was sent."""
 
     def forget(self, older_than: timedelta, limit: int) -> int:
         """Delete those that were sent or given up longer ago; return how many."""

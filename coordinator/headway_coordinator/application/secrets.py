@@ -117,7 +117,7 @@ class Secrets:
                 unreadable.append({"team": old.team, "name": old.name})
                 continue
             new = self._sealed(old.team, old.name, old.version, value)
-            rekeyed += self._storage.secrets.reseal(old, new)
+            rekeyed += self._storage.secrets.reseal(old, new, actor=identity.subject)
         return {"rekeyed": rekeyed, "unreadable": unreadable}
 
     def values(self, team: str, names: Collection[str]) -> dict[str, str | UnreadableSecretError]:

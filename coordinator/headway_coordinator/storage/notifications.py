@@ -6,7 +6,18 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, literal, literal_column, or_, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    delete,
+    exists,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy import insert as plain_insert
 
 from headway.crash_points import crash_point
 from headway_coordinator.application.notify_ports import (
@@ -19,7 +30,7 @@ from headway_coordinator.storage.database import Database, moment_of
 from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.lists import newest, page_of
 from headway_coordinator.storage.rows import Rows
-from headway_coordinator.storage.schema import NOTIFICATION_WAITING, notification, run
+from headway_coordinator.storage.schema import NOTIFICATION_WAITING, audit, notification, run
 from headway_coordinator.storage.upsert import insert
 
 NOTED = ("id", "dedupe", "team", "pipeline", "run", "event", "webhook", "body")
@@ -146,14 +157,34 @@ class StoredNotifications:
             return connection.execute(moved, params).rowcount == 1
 
     @crash_point("notifications.retry")
-    def retry(self, id: str) -> bool:
+    def retry(self, id: str, *, actor: str) -> bool:
+        with self._database.transaction() as connection:
+            return self._retry(connection, id, actor)
+
+    @crash_point("notifications.retry.rows")
+    def _retry(self, connection: Connection, id: str, actor: str) -> bool:
         moved = (
             update(notification)
             .where(notification.c.id == clean_text(id), notification.c.state != "sent")
             .values(state="waiting", attempts=0, due_at=self._database.now)
+            .returning(notification.c.team, notification.c.run)
         )
-        with self._database.prompt() as connection:
-            return connection.execute(moved).rowcount == 1
+        row = connection.execute(moved).one_or_none()
+        if row is None:
+            return False
+        entry = {"entity": "notification", "id": id, "run": row.run, "to": "waiting"}
+        connection.execute(
+            plain_insert(audit).values(
+                at=self._database.now,
+                epoch=0,  # no leader did it
+                holder="",
+                actor=clean_text(actor),
+                team=row.team,
+                run="",
+                transitions=[entry],
+            )
+        )
+        return True
 
     @crash_point("notifications.forget")
     def forget(self, older_than: timedelta, limit: int) -> int:

@@ -83,7 +83,7 @@ class StoredSecrets:
         return True
 
     @crash_point("secrets.reseal")
-    def reseal(self, old: SealedSecret, new: SealedSecret) -> bool:
+    def reseal(self, old: SealedSecret, new: SealedSecret, *, actor: str) -> bool:
         """Waits for nobody: a value that was changed meanwhile is left as it is."""
         write = (
             update(secret)
@@ -91,8 +91,16 @@ class StoredSecrets:
             .where(secret.c.version == old.version, secret.c.key_id == old.key_id)
             .values(key_id=new.key_id, box=new.box)
         )
-        with self._database.prompt() as connection:
-            return connection.execute(write).rowcount == 1
+        with self._database.transaction() as connection:
+            return self._reseal(connection, write, new, actor)
+
+    @crash_point("secrets.reseal.rows")
+    def _reseal(self, connection: Connection, write: Any, new: SealedSecret, actor: str) -> bool:
+        if connection.execute(write).rowcount != 1:
+            return False
+        versions = (new.version, new.version)
+        self._note(connection, new.team, new.name, versions, actor, key=new.key_id)
+        return True
 
     @crash_point("secrets.remove")
     def remove(self, team: str, name: str, *, actor: str) -> int | None:
@@ -116,10 +124,11 @@ class StoredSecrets:
         name: str,
         versions: tuple[int | None, int | None],
         actor: str,
+        **more: str,
     ) -> None:
         """No leader and no run has to do with it: epoch 0, and no names."""
         before, after = versions
-        changed = {"entity": "secret", "name": name, "from": before, "to": after}
+        changed = {"entity": "secret", "name": name, "from": before, "to": after, **more}
         connection.execute(
             plain_insert(audit).values(
                 at=self._database.now,
