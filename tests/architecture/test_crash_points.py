@@ -35,7 +35,17 @@ PORTS = tuple(APPLICATION / name for name in _PORTS)
 READS = {
     "access": {"find_token", "teams", "tokens"},
     "backfills": {
-        *("dates", "get", "listing", "open_dates", "progress", "running", "runs_of", "waiting"),
+        *(
+            "dates",
+            "get",
+            "listing",
+            "of_key",
+            "open_dates",
+            "progress",
+            "running",
+            "runs_of",
+            "waiting",
+        ),
     },
     "definitions": {"current", "get", "listing", "version", "versions"},
     "events": {

@@ -88,8 +88,8 @@ def plan_backfill(
         team=definition.team,
         pipeline=definition.pipeline,
         trigger=trigger,
-        dedupe=f"backfill:{definition.team}:{definition.pipeline}:{wanted.key or id}",
-        request=_fingerprint(wanted),
+        dedupe=dedupe_of(definition, wanted.key or id),
+        request=fingerprint(wanted),
         actor=identity.subject,
         body=body,
         params=dict(wanted.params or {}),
@@ -201,7 +201,12 @@ def _invalid(message: str, hint: str | None) -> DefinitionError:
     return DefinitionError(message, code="invalid_request", hint=hint)
 
 
-def _fingerprint(wanted: BackfillRequest) -> str:
+def dedupe_of(definition: StoredDefinition, key: str) -> str:
+    """Return what a backfill of the pipeline with this key is there once by."""
+    return f"backfill:{definition.team}:{definition.pipeline}:{key}"
+
+
+def fingerprint(wanted: BackfillRequest) -> str:
     """What the caller said, not what became of it: the same range may have other dates later."""
     said = replace(wanted, key=None)
     values = {name: getattr(said, name) for name in said.__slots__}

@@ -99,6 +99,9 @@ class Backfills(Protocol):
 
     def get(self, id: str) -> StoredBackfill | None: ...
 
+    def of_key(self, dedupe: str) -> StoredBackfill | None:
+        """Return the backfill that was started with this `dedupe`."""
+
     def listing(self, wanted: BackfillFilter) -> tuple[list[StoredBackfill], str | None]:
         """Return a page, the newest first, and the cursor of the next one."""
 

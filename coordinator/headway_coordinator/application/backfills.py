@@ -11,6 +11,8 @@ from headway_coordinator.access.roles import Identity
 from headway_coordinator.application.backfill_planning import (
     BackfillRequest,
     Plan,
+    dedupe_of,
+    fingerprint,
     plan_backfill,
 )
 from headway_coordinator.application.backfill_ports import (
@@ -19,6 +21,7 @@ from headway_coordinator.application.backfill_ports import (
     NewBackfill,
     StoredBackfill,
 )
+from headway_coordinator.application.intake import wanted_definition
 from headway_coordinator.application.ports import PreconditionFailed, Storage
 from headway_coordinator.schedule.backfilling import DATE_ENDED
 
@@ -43,16 +46,35 @@ def start_backfill(
     Raises what `plan_backfill` does, and:
         ConflictError: no date is left to be run, or the key was used for another request.
     """
+    earlier = _of_key(storage, identity, wanted)
+    if earlier is not None:
+        return {**_shown(storage, [earlier])[0], "created": False}, False
     plan = plan_backfill(storage, clock, identity, wanted)
     try:
         stored, created = storage.backfills.create(plan.new, plan.dates)
     except PreconditionFailed as error:
         message = f"none of the {len(plan.dates)} dates is {wanted.only}: there is nothing to run"
         raise ConflictError("nothing_to_do", message, "Ask for all of them.") from error
-    if not created and stored.wanted.request != plan.new.request:
+    _check_same(stored, wanted)
+    return {**_shown(storage, [stored])[0], "created": created}, created
+
+
+def _of_key(storage: Storage, identity: Identity, wanted: BackfillRequest) -> StoredBackfill | None:
+    """Return what the same request started before. What it needed then may be gone since."""
+    if wanted.key is None:
+        return None
+    definition = wanted_definition(storage, identity, wanted.pipeline, wanted.team)
+    key = dedupe_of(definition, wanted.key)
+    found = storage.backfills.of_key(key)
+    if found is not None:
+        _check_same(found, wanted)
+    return found
+
+
+def _check_same(stored: StoredBackfill, wanted: BackfillRequest) -> None:
+    if stored.wanted.request != fingerprint(wanted):
         message = f"the key `{wanted.key}` was used for another backfill of this pipeline"
         raise ConflictError("key_reused", message, "Take a new Idempotency-Key.")
-    return {**_shown(storage, [stored])[0], "created": created}, created
 
 
 # --- showing -------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, literal, select, update
 
 from headway.crash_points import crash_point
 from headway_coordinator.application.backfill_ports import (
@@ -145,9 +145,14 @@ class StoredBackfills:
     # --- reading ---------------------------------------------------------------------------------
 
     def get(self, id: str) -> StoredBackfill | None:
+        return self._one(backfill.c.id == clean_text(id))
+
+    def of_key(self, dedupe: str) -> StoredBackfill | None:
+        return self._one(backfill.c.dedupe == clean_text(dedupe))
+
+    def _one(self, condition: ColumnElement[bool]) -> StoredBackfill | None:
         with self._database.reading() as connection:
-            wanted = select(*READ).where(backfill.c.id == clean_text(id))
-            row = connection.execute(wanted).one_or_none()
+            row = connection.execute(select(*READ).where(condition)).one_or_none()
         return None if row is None else stored(row)
 
     def listing(self, wanted: BackfillFilter) -> tuple[list[StoredBackfill], str | None]:

@@ -125,6 +125,19 @@ def test_the_same_key_is_the_same_backfill(daily: House) -> None:
     assert len(daily.ask("viewer", "GET", PATH).json()["backfills"]) == 1
 
 
+def test_the_same_key_is_the_same_backfill_after_its_trigger_has_gone(daily: House) -> None:
+    headers = {"Idempotency-Key": "week-5"}
+    wanted = {**WEEK, "trigger": "schedule"}
+    first = ask(daily, wanted, headers=headers).json()
+    renamed = DAILY.replace("Europe/Paris}", "Europe/Paris}\n    name: morning", 1)
+    assert daily.apply(renamed).status_code == 200
+    assert ask(daily, wanted).status_code == 404
+    again = ask(daily, wanted, headers=headers)
+    assert (again.json()["id"], again.json()["created"]) == (first["id"], False)
+    other = ask(daily, {**wanted, "order": "newest"}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (409, "key_reused")
+
+
 def test_pause_resume_cancel_and_retry(daily: House) -> None:
     id = started(daily)
     assert steer(daily, id, "pause").json() == {"id": id, "state": "paused"}
