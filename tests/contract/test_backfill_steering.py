@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -11,8 +12,11 @@ from headway_coordinator.application.ports import (
     LeaseLost,
     Storage,
 )
+from headway_coordinator.engine.model import RunMoved
 from headway_coordinator.engine.states import RunStatus
+from tests.contract.deciders import schedule_trigger
 from tests.contract.lanes import Lane
+from tests.contract.test_races import waits_for
 from tests.contract.world import TEAM, World
 
 
@@ -133,6 +137,27 @@ def test_a_retry_makes_new_runs_of_what_did_not_succeed(lane: Lane) -> None:
     assert lane.run_all() == 3
     assert lane.states(id) == ["succeeded"] * 4
     assert lane.one(id).state == "done"
+
+
+def test_a_run_that_is_retried_by_itself_meanwhile_keeps_its_date(
+    postgres_world: World, postgres_url: str
+) -> None:
+    lane = Lane(postgres_world)
+    lane.deciders.define(schedule_trigger(every=86400))
+    id = lane.start(1)
+    lane.fire()
+    [failed] = lane.take_in()
+    lane.end(failed, state=RunStatus.FAILED)
+    before = lane.world.load(failed).run
+    again = replace(before, status=RunStatus.RUNNING, finished_at=None)
+    retried = waits_for(
+        lane.world,
+        postgres_url,
+        lambda: lane.backfills.retry(id, actor="ann"),
+        lambda transaction: transaction.move_runs([RunMoved(before, again)]),
+    )
+    assert retried == 0
+    assert lane.states(id) == ["running"]
 
 
 def test_a_retry_of_a_running_one_leaves_what_goes_on(lane: Lane) -> None:

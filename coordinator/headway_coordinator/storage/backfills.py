@@ -53,6 +53,7 @@ from headway_coordinator.storage.schema import (
     backfill_run,
     inbox,
     pipeline,
+    run,
 )
 from headway_coordinator.storage.upsert import insert
 
@@ -286,6 +287,12 @@ class StoredBackfills:
         state = connection.execute(locked.with_for_update(key_share=True)).scalar()
         if state not in ("done", "paused", "running"):
             return None
+        # A run that is retried by itself meanwhile goes on: its date must not get another one.
+        # The lock waits for who moves it, and the states are read when they cannot change any more.
+        mine = run.c.id == backfill_run.c.run
+        held = select(run.c.id).join(backfill_run, mine).where(backfill_run.c.backfill == id)
+        ended = held.where(run.c.state.in_(DATE_FAILED)).order_by(run.c.id)
+        connection.execute(ended.with_for_update(read=True, of=run)).all()
         wanted = (
             select(backfill_run.c.logical_date, backfill_run.c.no, STATE)
             .select_from(JOINED)
