@@ -5,15 +5,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine
+from sqlalchemy.event import listen, remove
 
 from headway.errors import DefinitionError, UnavailableError
 from headway_coordinator.application.ports import Storage, StorageUnavailable
 from headway_coordinator.storage import sqlite
 from headway_coordinator.storage.exclusive import exclusive
 from headway_coordinator.storage.opening import open_storage
+from tests.contract.deciders import Deciders, event_trigger
 from tests.contract.world import MINUTE, World, state
 
 
@@ -90,3 +95,35 @@ def test_a_second_coordinator_is_refused_until_the_first_is_gone(tmp_path: Path)
 def test_what_is_no_database_of_ours_is_the_users_mistake(url: str) -> None:
     with pytest.raises(DefinitionError):
         open_storage(url)
+
+
+def test_what_is_decided_is_looked_up_one_by_one(
+    sqlite_url: str, opened: Callable[[str], Storage]
+) -> None:
+    """A plan that reads the given events for each row takes a minute for ten thousand of them."""
+    deciders = Deciders(World(opened(sqlite_url)))
+    deciders.define(event_trigger(batch={"size": 3, "within": 60}))
+    updates: list[tuple[str, Any]] = []
+
+    def heard(_connection: Any, _cursor: Any, statement: str, given: Any, *_: Any) -> None:
+        if statement.startswith("UPDATE"):
+            updates.append((statement, given))
+
+    listen(Engine, "before_cursor_execute", heard)
+    try:
+        deciders.send(*(deciders.event() for _ in range(3)))
+        deciders.decide()
+        assert deciders.decider.fire(deciders.world.lease)[0].runs == 1
+    finally:
+        remove(Engine, "before_cursor_execute", heard)
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
+        plans = {
+            statement.split()[1]: [
+                row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", given)
+            ]
+            for statement, given in updates
+        }
+    assert plans.keys() == {"event", "decision"}
+    for table, plan in plans.items():
+        assert plan[0].startswith("SCAN each VIRTUAL TABLE"), plan
+        assert plan[1].startswith(f"SEARCH {table} USING INDEX sqlite_autoindex_{table}_1"), plan

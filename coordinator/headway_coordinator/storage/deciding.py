@@ -35,6 +35,7 @@ from headway_coordinator.storage.schema import (
 )
 from headway_coordinator.storage.upsert import insert
 
+_KEY = ("event", "team", "pipeline", "trigger")
 _DECIDED = (
     "event", "team", "pipeline", "trigger", "outcome", "reason", "run", "dedupe_key", "wanted",
 )  # fmt: skip
@@ -104,13 +105,13 @@ class DecidingStatements:
             )
             .values(last_at=given.last_at, next_at=given.next_at)
         )
+        # With the trigger in each row both databases look the decisions up by the key, one by one.
+        # Were it a condition of its own, SQLite would read all events for each that waits.
+        self.settled = database.rows(**types_of(decision, _KEY))
         self.settle = (
             update(decision)
             .where(
-                decision.c.event == self.ids.c.id,
-                decision.c.team == bindparam("of_team"),
-                decision.c.pipeline == bindparam("of_pipeline"),
-                decision.c.trigger == bindparam("of_trigger"),
+                and_(*(decision.c[name] == self.settled.c[name] for name in _KEY)),
                 DECISION_WAITING,
             )
             .values(
@@ -183,12 +184,8 @@ class OpenDeciding:
     def settle(
         self, trigger: tuple[str, str, str], events: Sequence[str], outcome: Decision
     ) -> None:
-        team, pipeline, name = trigger
         given: dict[str, Any] = {
-            **self._made.ids.params((id,) for id in events),
-            "of_team": team,
-            "of_pipeline": pipeline,
-            "of_trigger": name,
+            **self._made.settled.params((id, *trigger) for id in events),
             "to_outcome": outcome.outcome,
             "to_reason": outcome.reason,
             "to_run": outcome.run,
