@@ -28,6 +28,21 @@ def test_a_full_batch_is_one_run_with_all_its_events(deciders: Deciders) -> None
     assert timedelta(minutes=50) < left <= timedelta(hours=1)
 
 
+def test_several_full_batches_start_one_right_after_the_other(deciders: Deciders) -> None:
+    deciders.define(event_trigger(batch={"size": 3, "within": 3600}))
+    deciders.send(*(deciders.event() for _ in range(7)))
+    deciders.decide()
+    for started in (1, 2):
+        outcome, again = deciders.decider.fire(deciders.world.lease)
+        assert (outcome.runs, len(deciders.runs())) == (1, started)
+        assert again is not None
+        assert again <= deciders.storage.sweeps.database_now(), "there may be more at once"
+    outcome, again = deciders.decider.fire(deciders.world.lease)
+    assert outcome.runs == 0
+    assert again is not None
+    assert again > deciders.storage.sweeps.database_now() + timedelta(minutes=50)
+
+
 def test_a_batch_goes_when_its_first_event_has_waited(deciders: Deciders) -> None:
     deciders.define(event_trigger(batch={"size": 100, "within": 0}))
     ids = deciders.send(deciders.event(), deciders.event())

@@ -168,7 +168,8 @@ class Decider:
             if due is None:
                 continue
             if due <= now:
-                started += self._fire(lease, row, each.key, limit)
+                if self._fire(lease, row, each.key, limit):
+                    started, again = started + 1, now  # what is left may be enough for another
             elif again is None or due < again:
                 again = due
         return DecidingReport(runs=started), again
