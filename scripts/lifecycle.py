@@ -30,14 +30,16 @@ Every legal move of a run, a step and an attempt. The diagrams are made from the
 (`headway_coordinator/engine/states.py`) by `scripts/lifecycle.py`, and a test compares them: change
 the tables, then run the script.
 
-A terminal state never changes. Only a person's retry leads out of one (not in the diagrams): it
-reopens the run from {{run_reopened}}, and with it every step that did not
-succeed, and the `finally` steps as a whole; what they did before stays in their attempts.
+A terminal state never changes by itself. Only a person leads out of one (not in the diagrams). A
+retry reopens the run from {{run_reopened}}, and with it every step that did not
+succeed, and the `finally` steps as a whole; what they did before stays in their attempts. Clearing
+and marking of steps reopen it from any end: see [recovery](recovery.md).
 
 ## Run
 
-`paused` holds back new steps. `cancelling` lasts until each live attempt has ended and `finally`
-has run; the run then takes the verdict that the request (a cancel or the deadline) gave it.
+`paused` holds back new steps; a paused run that has nothing left to start ends. `cancelling` lasts
+until each live attempt has ended and `finally` has run; the run then takes the verdict that the
+request (a cancel or the deadline) gave it.
 
 {{run}}
 

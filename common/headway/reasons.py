@@ -22,4 +22,6 @@ def reason_words(state: str, reason: str) -> str:
     if reason == "upstream":
         skipped = "not called for by the steps it needs"
         return skipped if state == "skipped" else "a step it needs failed"
+    if " " in reason:
+        return reason  # a person's own words
     return _WORDS.get(reason, reason.replace("_", " "))

@@ -179,6 +179,17 @@ def _made_after_cancel(h: History) -> None:
     audit_row(h, 12)["transitions"] = []
 
 
+def _made_while_paused(h: History) -> None:
+    paused = {"entity": "run", "id": "r1", "from": "running", "to": "paused"}
+    resumed = {"entity": "run", "id": "r1", "from": "paused", "to": "running"}
+    audit_row(h, 4)["transitions"].append(paused)
+    audit_row(h, 5)["transitions"].append(resumed)
+
+
+def _marked_by_nobody(h: History) -> None:
+    change(h.steps, {"run_id": "r1", "key": "b"}, reason="marked by ann")
+
+
 def _claimed_after_cancel(h: History) -> None:
     change(h.attempts, {"id": "r2-a-1"}, claimed_at=at(250))
 
@@ -288,7 +299,9 @@ FORGED: list[tuple[str, Spoil]] = [
     ("I11", _success_without_work),
     ("I12", _wrong_end),
     ("I12", _ended_with_open_step),
+    ("I11", _marked_by_nobody),
     ("I13", _made_after_cancel),
+    ("I13", _made_while_paused),
     ("I13", _claimed_after_cancel),
     ("I14", _too_many_failures),
     ("I14", _miscounted),

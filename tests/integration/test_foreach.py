@@ -117,3 +117,32 @@ def test_a_cancelled_run_stops_among_its_items(spread: Cluster, log: Path) -> No
     assert shown["state"] == "cancelled"
     assert steps_of(shown)["each"]["state"] == "cancelled"
     assert len(performed(log)) < 400
+
+
+def test_items_wait_while_their_run_is_paused_and_run_again_once_cleared(
+    spread: Cluster, log: Path
+) -> None:
+    run = spread.run("spread", n=40)
+    wait_until(lambda: log.exists() and len(performed(log)) > 2, what="the first items")
+    ask = spread.client.ask_run
+    ask(run, "pause", {"reason": "the source is broken"})
+
+    def children() -> dict[str, int]:
+        return dict(steps_of(spread.show(run))["each"]["children"])
+
+    wait_until(
+        lambda: spread.show(run)["state"] == "paused" and "running" not in children(),
+        what="the end of the items that ran",
+    )
+    before = performed(log)
+    assert len(before) < 40
+    assert steps_of(spread.show(run))["each"]["state"] == "running"
+    ask(run, "clear", {"steps": ["each"]})
+    wait_until(lambda: set(children()) == {"pending"}, what="that the items are cleared")
+    ask(run, "resume", {})
+    shown = spread.wait(run)
+    assert shown["state"] == "succeeded"
+    assert performed(log) == {str(i): before.get(str(i), 0) + 1 for i in range(40)}
+    ask(run, "mark", {"steps": ["each"], "state": "skipped", "reason": "by hand"})
+    wait_until(lambda: steps_of(spread.show(run))["each"]["state"] == "skipped", what="the mark")
+    assert spread.wait(run)["state"] == "succeeded"

@@ -1,4 +1,4 @@
-"""Random plans: up to twelve steps of every rule, kind and limit."""
+"""Random plans: up to twelve steps of every rule, kind and limit; or few that have items."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECOND = timedelta(seconds=1)
 
 
 @st.composite
-def steps(draw: st.DrawFn, index: int, before: list[str], final: bool) -> PlanStep:
+def steps(draw: st.DrawFn, index: int, before: list[str], final: bool, mapped: bool) -> PlanStep:
     needs = (
         draw(
             st.lists(
@@ -35,7 +35,7 @@ def steps(draw: st.DrawFn, index: int, before: list[str], final: bool) -> PlanSt
         when=draw(often | st.sampled_from(When)),
         condition=draw(st.sampled_from([None, None, "x"])),
         kind=draw(st.sampled_from([Kind.RUN, Kind.RUN, Kind.RUN, Kind.WAIT])),
-        foreach=draw(st.sampled_from([None, None, None, *FOREACH])),
+        foreach=draw(st.sampled_from([*([None] * (1 if mapped else 3)), *FOREACH])),
         retry=Retry(max=draw(st.integers(0, 2)), delay=4 * SECOND),
         queue_timeout=draw(st.sampled_from([None, None, 20 * SECOND])),
         final=final,
@@ -44,12 +44,14 @@ def steps(draw: st.DrawFn, index: int, before: list[str], final: bool) -> PlanSt
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> Plan:
+def plans(draw: st.DrawFn, mapped: bool = False) -> Plan:
+    """Return a plan; with `mapped` one of few steps, of which most run for each item."""
     made: list[PlanStep] = []
-    for final, most in ((False, 9), (True, 3)):
+    least, most_main, most_final = (1, 3, 1) if mapped else (3, 9, 3)
+    for final, most in ((False, most_main), (True, most_final)):
         mine: list[str] = []
-        for _ in range(draw(st.integers(0 if final else 3, most))):
-            step = draw(steps(len(made), mine, final))
+        for _ in range(draw(st.integers(0 if final else least, most))):
+            step = draw(steps(len(made), mine, final, mapped))
             mine.append(step.key)
             made.append(step)
     return plan(*made, timeout=draw(st.sampled_from([None, None, 15 * SECOND])))

@@ -21,21 +21,27 @@ from hypothesis.stateful import (
     rule as happens,
 )
 
+from headway.plan.children import parent_of
 from headway.plan.model import Kind, Plan
 from headway_coordinator.engine.advance import LOSS_LIMIT
 from headway_coordinator.engine.events import (
     Admitted,
     CancelRequested,
+    ClearRequested,
     Decided,
     Deferred,
     Due,
     Event,
     Expanded,
     Finished,
+    MarkRequested,
+    PauseRequested,
+    ResumeRequested,
     RetryRequested,
     Unresolvable,
     Withdrawn,
 )
+from headway_coordinator.engine.explain import explain
 from headway_coordinator.engine.model import (
     AttemptEnded,
     AttemptMade,
@@ -57,13 +63,33 @@ SECOND = timedelta(seconds=1)
 OUTCOMES = ("succeeded", "succeeded", "failed", "failed", "timed_out", "cancelled", "lost")
 
 
+S = StepStatus
+# What is asked anew is a new request: a redelivery of it is no repetition to the engine.
+_ASKED = (CancelRequested, ClearRequested, MarkRequested, PauseRequested, ResumeRequested)
+
+
+def _reopens(change: object) -> bool:
+    return isinstance(change, RunMoved) and change.before.request != change.after.request
+
+
+def _made_anew(event: Event | None, decision: Decision) -> set[str]:
+    """Return the steps whose children begin anew: with another list, or once they were stopped."""
+    moves = [change for change in decision.changes if isinstance(change, StepMoved)]
+    anew = {move.after.key for move in moves if move.after.status is S.PENDING}
+    return anew | {event.step} if isinstance(event, Expanded) else anew
+
+
 class EngineMachine(RuleBasedStateMachine):
     """The run and the model beside it."""
 
     run: Journey
+    seldom = 3  # of 0 to 3, the least throw of the dice that lets a person clear or mark a step
 
     @initialize(plan=plans())
     def begin(self, plan: Plan) -> None:
+        self._begin(plan)
+
+    def _begin(self, plan: Plan) -> None:
         self.run = Journey(plan)
         self.live: dict[str, str] = {}  # attempt → step
         self.numbers: dict[str, int] = {}  # step → number of its newest attempt
@@ -156,12 +182,43 @@ class EngineMachine(RuleBasedStateMachine):
     def retry(self) -> None:
         self._take(RetryRequested("ann"))
 
+    @happens(data=st.data(), downstream=st.booleans(), force=st.booleans(), dice=st.integers(0, 3))
+    def clear(self, data: st.DataObject, downstream: bool, force: bool, dice: int) -> None:
+        if dice >= self.seldom:
+            keys = self._some_steps(data)
+            decision = self._take(ClearRequested("ann", keys, downstream, force))
+            self._children_are_refused(keys, decision)
+
+    @happens(
+        data=st.data(),
+        status=st.sampled_from([S.SUCCEEDED, S.FAILED, S.SKIPPED]),
+        force=st.booleans(),
+        dice=st.integers(0, 3),
+    )
+    def mark(self, data: st.DataObject, status: StepStatus, force: bool, dice: int) -> None:
+        if dice >= self.seldom:
+            outputs = {"rows": 2} if data.draw(st.booleans()) else {}
+            keys = self._some_steps(data)
+            decision = self._take(MarkRequested("ann", keys, status, outputs, force))
+            self._children_are_refused(keys, decision)
+
+    def _children_are_refused(self, keys: tuple[str, ...], decision: Decision) -> None:
+        if any(key not in self.run.state.plan.by_key for key in keys):
+            assert decision.ignored is not None
+
+    @happens(dice=st.integers(0, 7))
+    def pause_and_resume(self, dice: int) -> None:
+        if self.run.state.run.status is RunStatus.PAUSED:
+            self._take(ResumeRequested("ann"))
+        elif dice > self.seldom + 3:
+            self._take(PauseRequested("ann"))
+
     @precondition(lambda self: self.run.told)
     @happens(data=st.data(), rarely=st.sampled_from([False, False, False, True]))
     def redeliver(self, data: st.DataObject, rarely: bool) -> None:
         told = self.run.told
         event = told[data.draw(st.integers(0, len(told) - 1))]
-        if not isinstance(event, CancelRequested) or rarely:
+        if not isinstance(event, _ASKED) or rarely:
             self._take(event)
 
     @precondition(lambda self: self.run.told)
@@ -189,6 +246,11 @@ class EngineMachine(RuleBasedStateMachine):
     def what_is_open_is_what_a_new_leader_would_ask(self) -> None:
         assert {e.step for e in outstanding(self.run.state)} == self.asked
 
+    @invariant()
+    def what_is_pending_has_a_reason(self) -> None:
+        if self.run.state.run.status not in (*RUN_TERMINAL, RunStatus.CANCELLING):
+            assert all(explain(self.run.state, key) for key in self._those(StepStatus.PENDING))
+
     def teardown(self) -> None:
         if not hasattr(self, "run"):
             return
@@ -208,7 +270,7 @@ class EngineMachine(RuleBasedStateMachine):
     def _redeliver_everything(self) -> None:
         """All that ever came comes again, but for timers and the requests of people."""
         for event in list(self.run.told):
-            if not isinstance(event, CancelRequested | RetryRequested | Due):
+            if not isinstance(event, (*_ASKED, RetryRequested, Due)):
                 self._take(event)
 
     def _drain(self) -> None:
@@ -216,6 +278,8 @@ class EngineMachine(RuleBasedStateMachine):
         for _ in range(200):
             if self.run.state.run.status in RUN_TERMINAL:
                 return
+            if self.run.state.run.status is RunStatus.PAUSED:
+                self._take(ResumeRequested("ann"))
             for key in sorted(self.asked):
                 self._take(Decided(key, True))
             for key in self._those(StepStatus.READY):
@@ -255,20 +319,23 @@ class EngineMachine(RuleBasedStateMachine):
         return decision
 
     def _observe(self, event: Event | None, decision: Decision) -> None:
-        reopening = isinstance(event, RetryRequested) and decision.ignored is None
-        if reopening:
-            self.tried.clear()
+        by_hand = isinstance(event, ClearRequested | MarkRequested)
+        reopening = isinstance(event, RetryRequested) or by_hand
+        reopening = reopening and decision.ignored is None
+        if reopening and any(_reopens(change) for change in decision.changes):
             self.requests += 1
         assert self.run.state.run.request == self.requests
+        anew = _made_anew(event, decision)
         for change in decision.changes:
             match change:
                 case AttemptMade():
                     self._made(change)
                 case AttemptEnded():
                     assert self.live.pop(change.attempt)
-                case StepMoved(before):
-                    anew = isinstance(event, Expanded)  # another list than before the retry
-                    again = reopening or (anew and before.key not in self.run.state.plan.by_key)
+                case StepMoved(before, after):
+                    if after.status is S.PENDING and not after.failures + after.losses:
+                        self.tried[after.key] = 0  # it starts anew
+                    again = reopening or parent_of(before.key) in anew
                     assert again or not before.terminal, f"{before.key} had ended"
                     self._moved(event, before)
                 case RunMoved(before):
@@ -276,6 +343,9 @@ class EngineMachine(RuleBasedStateMachine):
         if isinstance(event, Withdrawn) and decision.ignored is None:
             del self.live[event.attempt]
         self._note_effects(decision)
+        if isinstance(event, ClearRequested | MarkRequested | PauseRequested):
+            # What is not to be decided now is asked again when it is.
+            self.asked &= {e.step for e in outstanding(self.run.state)}
 
     def _moved(self, event: Event | None, before: Step) -> None:
         if isinstance(event, Due) and event.step == before.key:
@@ -308,6 +378,10 @@ class EngineMachine(RuleBasedStateMachine):
 
     # --- what there is to choose from ------------------------------------------------------------
 
+    def _some_steps(self, data: st.DataObject) -> tuple[str, ...]:
+        keys = st.sampled_from(list(self.run.state.steps))
+        return tuple(data.draw(st.lists(keys, unique=True, min_size=1, max_size=2)))
+
     def _those(self, status: StepStatus) -> list[str]:
         return [k for k, s in self.run.state.steps.items() if s.status is status]
 
@@ -328,8 +402,26 @@ class EngineMachine(RuleBasedStateMachine):
         return found
 
 
+class ItemsMachine(EngineMachine):
+    """Few steps, most of them with items, and people who ask for much."""
+
+    seldom = 1
+
+    @initialize(plan=plans(mapped=True))
+    def begin(self, plan: Plan) -> None:
+        self._begin(plan)
+
+    def _some_steps(self, data: st.DataObject) -> tuple[str, ...]:
+        keys = list(self.run.state.steps) if data.draw(st.integers(0, 9)) == 0 else self._own()
+        return (data.draw(st.sampled_from(keys)),)
+
+    def _own(self) -> list[str]:
+        return [step.key for step in self.run.state.plan.steps]
+
+
 TestEngine = EngineMachine.TestCase
-TestEngine.settings = settings(
+TestItems = ItemsMachine.TestCase
+TestItems.settings = TestEngine.settings = settings(
     max_examples=200,
     stateful_step_count=50,
     deadline=None,

@@ -104,6 +104,19 @@ class Stage:
     def do_retry(self, run: str, by: str = "bob") -> None:
         self.world.ask(run, "retry", {}, by)
 
+    def do_clear(self, run: str, *steps: str, by: str = "bob", only: str = "") -> None:
+        self.world.ask(run, "clear", {"steps": steps, "only": bool(only)}, by)
+
+    def do_mark(self, run: str, state: str, *steps: str, by: str = "bob", force: str = "") -> None:
+        body = {"steps": steps, "state": state, "force": bool(force), "reason": "so it is"}
+        self.world.ask(run, "mark", body, by)
+
+    def do_hold(self, run: str, by: str = "bob") -> None:
+        self.world.ask(run, "pause", {"reason": "the source is down"}, by)
+
+    def do_release(self, run: str, by: str = "bob") -> None:
+        self.world.ask(run, "resume", {}, by)
+
     def do_inbox(self, run: str, kind: str, given: str) -> None:
         """Put a raw row into the inbox."""
         self.world.ask(run, kind, json.loads(given), "mallory")

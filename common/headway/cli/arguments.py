@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,9 +20,21 @@ IdArgument = Annotated[
     str,
     typer.Argument(metavar="ID", help="Its id, how that begins (6 or more), or `latest`."),
 ]
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why, for the record.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 FilesArgument = Annotated[
     list[Path], typer.Argument(metavar="FILES", help="Definition files; `-` reads stdin.")
 ]
+
+
+def demand_consent(question: str, *, given: bool) -> None:
+    """Return once it may be done. Raises DefinitionError where nobody can be asked."""
+    if given:
+        return
+    if not sys.stdin.isatty():
+        message = "nobody can be asked whether to do it"
+        raise DefinitionError(message, code="usage", hint="say --yes")
+    typer.confirm(question, abort=True, err=True)
 
 
 def parameters(given: Sequence[str]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ CATALOGUE: tuple[Entry, ...] = (
           _HERE + "starter:register", _PIPELINES),
     Entry("run", "Start a run of a pipeline or of a definition file.",
           _HERE + "starting:register", _RUNS),
-    Entry("runs", "List, show, explain, follow, cancel and retry runs.",
+    Entry("runs", "List, show, explain, follow, cancel and recover runs.",
           _HERE + "runs:register", _RUNS),
     Entry("events", "List, show, replay and send events.",
           _HERE + "events:register", _RUNS),

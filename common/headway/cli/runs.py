@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
-from headway.cli import logs
-from headway.cli.arguments import JsonOption, RunArgument
+from headway.cli import logs, recovery
+from headway.cli.arguments import JsonOption, ReasonOption, RunArgument
 from headway.cli.connection import connect, run_id
 from headway.cli.naming import team_and_filter
 from headway.cli.printing import (
@@ -35,6 +36,8 @@ StateOption = Annotated[
     str | None, typer.Option("--state", help="Only runs in these states, comma-separated.")
 ]
 
+_REQUESTS_SHOWN = 5
+
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(rich_markup_mode=None)
@@ -43,8 +46,9 @@ def register(app: typer.Typer) -> None:
     group.command("explain", help="Say why the steps that do not run are not running.")(explain)
     group.command("cancel", help="Ask a run to stop.")(cancel)
     group.command("retry", help="Run again what failed in a run that has ended.")(retry)
+    recovery.register(group)
     logs.register(group)
-    app.add_typer(group, name="runs", help="List, show, explain, follow, cancel and retry runs.")
+    app.add_typer(group, name="runs", help="List, show, explain, follow, cancel and recover runs.")
 
 
 def list_runs(
@@ -114,6 +118,8 @@ def _print_facts(run: Snapshot) -> None:
     print(f"{run.team}/{run.pipeline} {run.id}: {painted_run(raw)}")
     if run.reason:
         print(f"reason: {clean(run.reason)}")
+    if held := raw.get("paused"):
+        print(f"paused by {_who(held.get('by'), held.get('reason'), held.get('at'))}")
     if raw.get("quarantine"):
         print(f"set aside: {one_line(raw['quarantine'], 200)}")
         print("what to do: look at the coordinator's log, then start a new run")
@@ -123,7 +129,24 @@ def _print_facts(run: Snapshot) -> None:
     print(f"definition {str(raw.get('digest'))[:12]}, version {raw.get('version', '-')}")
     if raw.get("params"):
         print("params: " + ", ".join(f"{k}={one_line(v, 60)}" for k, v in raw["params"].items()))
+    _print_requests(rows_of(raw, "requests"))
     print()
+
+
+def _print_requests(requests: Sequence[Any]) -> None:
+    """Say what people asked of the run, the newest first."""
+    for asked in requests[:_REQUESTS_SHOWN]:
+        what = " ".join([str(asked.get("kind")), *asked.get("steps", []), asked.get("state") or ""])
+        who = _who(asked.get("actor"), asked.get("reason"), asked.get("asked_at"))
+        result = asked.get("result")
+        refused = f"; not done: {result}" if result not in (None, "applied") else ""
+        print(one_line(f"{what.strip()}: by {who}{refused}", 200))
+
+
+def _who(actor: Any, reason: Any, at: Any) -> str:
+    """Return who did something, when and why."""
+    because = f": {reason}" if reason else ""
+    return clean(f"{actor}, {clock_time(at)}{because}")
 
 
 def _origin(origin: Any) -> str:
@@ -160,7 +183,7 @@ def explain(id: RunArgument, json: JsonOption = False) -> int:
 
 def cancel(
     id: RunArgument,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why, for the record.")] = None,
+    reason: ReasonOption = None,
     json: JsonOption = False,
 ) -> int:
     """Ask a run to stop."""
@@ -175,13 +198,14 @@ def retry(
         bool,
         typer.Option("--wait", help="Stay until the run has ended."),
     ] = False,
+    reason: ReasonOption = None,
     json: JsonOption = False,
 ) -> int:
     """Run again what failed in a run that has ended."""
     with connect() as client:
         id = run_id(client, id)
         before = int(client.run(id).get("retries") or 0) if wait else 0
-        answer = client.retry(id)
+        answer = client.retry(id, reason)
         if wait:
             from headway.cli.starting import wait_for_end
 

@@ -121,8 +121,12 @@ class Client:
     def cancel(self, id: str, reason: str | None = None) -> Json:
         return self._post(f"/runs/{_part(id)}/cancel", {"reason": reason} if reason else {})
 
-    def retry(self, id: str) -> Json:
-        return self._post(f"/runs/{_part(id)}/retry", {})
+    def retry(self, id: str, reason: str | None = None) -> Json:
+        return self.ask_run(id, "retry", {"reason": reason} if reason else {})
+
+    def ask_run(self, id: str, verb: str, body: Json, *, key: str | None = None) -> Json:
+        """Ask something of a run: `verb` is the last part of the route's path."""
+        return self._post(f"/runs/{_part(id)}/{verb}", body, key=key)
 
     # --- events and triggers -------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ class Action(StrEnum):
     START_RUN = "start_run"
     CANCEL_RUN = "cancel_run"
     RETRY_RUN = "retry_run"
+    RECOVER_RUN = "recover_run"  # clear and mark its steps, pause and resume it
     SEND_EVENTS = "send_events"
     STEER_TRIGGERS = "steer_triggers"
     APPLY = "apply"
@@ -54,6 +55,7 @@ _OPERATOR = _VIEWER | {
     Action.START_RUN,
     Action.CANCEL_RUN,
     Action.RETRY_RUN,
+    Action.RECOVER_RUN,
     Action.SEND_EVENTS,
     Action.STEER_TRIGGERS,
 }

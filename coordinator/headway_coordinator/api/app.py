@@ -17,6 +17,7 @@ from headway_coordinator.api import (
     people,
     pipelines,
     problems,
+    recovery,
     runs,
     secrets,
 )
@@ -74,7 +75,8 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> App:
     app.state.streams = Streams()
     calls = worker_calls(services)
     app.router.routes.extend(worker_routes(services, calls))
-    for part in (runs, pipelines, events, backfills, notifications, people, secrets, overview):
+    parts = (runs, recovery, pipelines, events, backfills, notifications, people, secrets, overview)
+    for part in parts:
         # As plain routes, which `check_guarded` can look into.
         app.router.routes.extend(part.router.routes)
     app.router.routes.extend([*health_routes(services), *pages])

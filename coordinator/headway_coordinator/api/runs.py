@@ -16,11 +16,11 @@ from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.live import run_events
 from headway_coordinator.api.paging import Cursor, Limit, Page, answer_of_teams
 from headway_coordinator.api.shapes import (
+    Asked,
     CancelRun,
     ChildrenQuery,
     Key,
     NameQuery,
-    Nothing,
     PathQuery,
     RunId,
     StartRun,
@@ -164,9 +164,10 @@ def cancel(
 
 @router.post("/runs/{id}/retry", status_code=202)
 def retry(
-    parts: Parts, identity: Retrier, id: RunId, _body: Nothing | None = None, key: Key = None
+    parts: Parts, identity: Retrier, id: RunId, body: Asked | None = None, key: Key = None
 ) -> Response:
     """Go on with an ended run from what did not succeed."""
-    entry = intake.retry_run(parts.storage, parts.clock, identity, id, key=key)
+    reason = body.reason if body else None
+    entry = intake.retry_run(parts.storage, parts.clock, identity, id, reason=reason, key=key)
     parts.nudge()
     return answer({"id": id, "inbox": entry.id}, 202)

@@ -54,6 +54,7 @@ SecretPart = Annotated[str, Path(min_length=1, max_length=200)]
 NamePart = Annotated[str, Path(pattern=_NAME)]
 ChildrenQuery = Annotated[Literal["some", "all"], Query()]
 StepPart = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.\[\]-]{1,128}$")]
+StepName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\[\]-]{1,128}$")]
 StepQuery = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.\[\]-]{1,128}$")]
 VersionPart = Annotated[int, Path(ge=1, lt=2**31)]
 VersionCursor = Annotated[int | None, Query(ge=1, lt=2**31)]
@@ -121,8 +122,32 @@ class CancelBackfill(Shape):
     keep_running: bool = False
 
 
-class CancelRun(Shape):
+class Asked(Shape):
+    """`reason`: why, for the record."""
+
     reason: Text | None = None
+
+
+class CancelRun(Asked):
+    pass
+
+
+class ClearSteps(Asked):
+    """`only`: not what follows. `force`: stop what runs first. `dry_run`: only say what it were."""
+
+    steps: Annotated[list[StepName], Field(min_length=1, max_length=1000)]
+    only: bool = False
+    force: bool = False
+    dry_run: bool = False
+
+
+class MarkSteps(Asked):
+    """`outputs`: of the one step that is marked as succeeded. `force`: stop what runs first."""
+
+    steps: Annotated[list[StepName], Field(min_length=1, max_length=1000)]
+    state: Literal["failed", "skipped", "succeeded"]
+    outputs: Annotated[dict[str, Any], AfterValidator(_storable)] | None = None
+    force: bool = False
 
 
 class Rollback(Shape):

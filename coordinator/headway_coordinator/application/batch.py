@@ -36,6 +36,7 @@ from headway_coordinator.engine.model import (
     StopAttempts,
     apply,
 )
+from headway_coordinator.engine.recovery import details
 from headway_coordinator.engine.states import StepStatus
 
 
@@ -305,6 +306,7 @@ def _ended(run: str, event: Finished) -> AttemptEnded:
 def _note(incoming: Incoming, ignored: str | None) -> dict[str, Any]:
     asked = type(incoming.event).__name__
     note = {"entity": "request", "asked": asked, "actor": incoming.actor}
+    note |= details(incoming.event)
     return {**note, "ignored": ignored} if ignored else note
 
 

@@ -155,7 +155,7 @@ def cancel_run(
 ) -> InboxEntry:
     """Record the wish to cancel. Raises ConflictError if the run has ended or is set aside."""
     row = visible_run(storage, identity, run)
-    _demand_not_set_aside(row)
+    demand_not_set_aside(row)
     if RunStatus(row["state"]) in RUN_TERMINAL:
         raise ConflictError("run_ended", f"the run has ended as {row['state']}; nothing to cancel")
     dedupe = f"cancel:{run}:{key or ids.new_id(clock)}"
@@ -167,25 +167,31 @@ def cancel_run(
 
 
 def retry_run(
-    storage: Storage, clock: Clock, identity: Identity, run: str, *, key: str | None = None
+    storage: Storage,
+    clock: Clock,
+    identity: Identity,
+    run: str,
+    *,
+    reason: str | None = None,
+    key: str | None = None,
 ) -> InboxEntry:
     """Record the wish to go on with what did not succeed.
 
     Raises ConflictError unless the run ended, did not succeed and is not set aside.
     """
     row = visible_run(storage, identity, run)
-    _demand_not_set_aside(row)
+    demand_not_set_aside(row)
     if RunStatus(row["state"]) not in RUN_REOPENED:
         message = f"the run is {row['state']}; only a failed, cancelled or timed out run is retried"
         raise ConflictError("not_retryable", message)
     dedupe = f"retry:{run}:{key or ids.new_id(clock)}"
     entry, _ = storage.inbox.add(
-        run=run, kind="retry", dedupe=dedupe, actor=identity.subject, body={}
+        run=run, kind="retry", dedupe=dedupe, actor=identity.subject, body={"reason": reason}
     )
     return entry
 
 
-def _demand_not_set_aside(row: Mapping[str, Any]) -> None:
+def demand_not_set_aside(row: Mapping[str, Any]) -> None:
     """Nobody advances such a run: a wish for it would lie in the inbox unheard."""
     if row["quarantine"]:
         message = f"the run is set aside and does not move: {row['quarantine']}"

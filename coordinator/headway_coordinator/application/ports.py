@@ -92,7 +92,7 @@ class StoredRun:
     quarantine: str | None = None
 
 
-InboxKind = Literal["run", "completion", "cancel", "retry"]
+InboxKind = Literal["run", "completion", "cancel", "retry", "clear", "mark", "pause", "resume"]
 
 
 @dataclass(frozen=True, slots=True)

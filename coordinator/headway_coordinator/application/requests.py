@@ -10,10 +10,19 @@ from pydantic import ValidationError
 
 from headway.protocol.messages import Completion
 from headway_coordinator.application.batch import Incoming
-from headway_coordinator.application.ports import InboxEntry
-from headway_coordinator.engine.events import CancelRequested, Finished, RetryRequested
+from headway_coordinator.application.ports import InboxEntry, InboxKind
+from headway_coordinator.engine.events import (
+    CancelRequested,
+    ClearRequested,
+    Finished,
+    MarkRequested,
+    PauseRequested,
+    ResumeRequested,
+    RetryRequested,
+)
 from headway_coordinator.engine.model import Run
-from headway_coordinator.engine.states import RunStatus
+from headway_coordinator.engine.recovery import Asked
+from headway_coordinator.engine.states import RunStatus, StepStatus
 
 
 def incoming_of(entry: InboxEntry) -> Incoming | None:
@@ -23,7 +32,13 @@ def incoming_of(entry: InboxEntry) -> Incoming | None:
             asked = CancelRequested(entry.actor, entry.body.get("reason"))
             return Incoming(entry.run, asked, entry.actor, entry.id)
         case "retry":
-            return Incoming(entry.run, RetryRequested(entry.actor), entry.actor, entry.id)
+            again = RetryRequested(entry.actor, entry.body.get("reason"))
+            return Incoming(entry.run, again, entry.actor, entry.id)
+        case "clear" | "mark" | "pause" | "resume":
+            wish = recovery_event(entry.kind, entry.actor, entry.body)
+            if wish is None:
+                return None
+            return Incoming(entry.run, wish, entry.actor, entry.id)
         case "completion":
             try:
                 # The row holds JSON as Python's values: times and outcomes are text in it.
@@ -35,6 +50,28 @@ def incoming_of(entry: InboxEntry) -> Incoming | None:
             )
         case _:
             return None
+
+
+def recovery_event(kind: InboxKind, actor: str, body: Mapping[str, Any]) -> Asked | None:
+    """Return what people asked of a run's steps as an event; None if the body makes no sense."""
+    reason = body.get("reason")
+    try:
+        match kind:
+            case "clear":
+                steps, force = tuple(body["steps"]), bool(body.get("force"))
+                return ClearRequested(actor, steps, not body.get("only"), force, reason)
+            case "mark":
+                steps, force = tuple(body["steps"]), bool(body.get("force"))
+                status, outputs = StepStatus(body["state"]), dict(body.get("outputs") or {})
+                return MarkRequested(actor, steps, status, outputs, force, reason)
+            case "pause":
+                return PauseRequested(actor, reason)
+            case "resume":
+                return ResumeRequested(actor, reason)
+            case _:
+                return None
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def finished(completion: Completion) -> Finished:

@@ -1,4 +1,4 @@
-"""`advance`: what an event does to a run. All that moves a run is in this file and `settle`."""
+"""`advance`: what an event does to a run. What moves one is here, in `recovery` and `settle`."""
 
 from __future__ import annotations
 
@@ -11,23 +11,29 @@ from headway.expressions.durations import format_duration
 from headway.ids import attempt_id, attempted_step
 from headway.plan.children import child_index, child_key
 from headway.plan.model import Plan, PlanStep
+from headway_coordinator.engine import recovery
+from headway_coordinator.engine.byhand import by_hand, is_marking
 from headway_coordinator.engine.draft import Draft
 from headway_coordinator.engine.events import (
     Admitted,
     CancelRequested,
+    ClearRequested,
     Decided,
     Deferred,
     Due,
     Event,
     Expanded,
     Finished,
+    MarkRequested,
     Opened,
+    PauseRequested,
     Refused,
+    ResumeRequested,
     RetryRequested,
     Unresolvable,
     Withdrawn,
 )
-from headway_coordinator.engine.foreach import STOP_ASKED, expand, reopen_children, stopping
+from headway_coordinator.engine.foreach import STOP_ASKED, expand, stopping
 from headway_coordinator.engine.model import (
     AttemptEnded,
     AttemptMade,
@@ -109,6 +115,8 @@ def advance(state: RunState, event: Event, now: datetime) -> Decision:
             ignored = _cancel(draft, RunStatus.FAILED, event.message)
         case RetryRequested():
             ignored = _retry(draft)
+        case ClearRequested() | MarkRequested() | PauseRequested() | ResumeRequested():
+            ignored = recovery.take(draft, event)
         case _:
             assert_never(event)
     if ignored is not None:
@@ -165,6 +173,8 @@ def _finished(draft: Draft, event: Finished) -> str | None:
             event.expired,
         )
     )
+    if by_hand(draft, step, lambda: {"outputs": step.outputs}):
+        return None
     match event.outcome:
         case "succeeded":
             draft.end(step, StepStatus.SUCCEEDED, outputs=event.outputs, artifacts=event.artifacts)
@@ -224,6 +234,8 @@ def _withdrawn(draft: Draft, event: Withdrawn) -> str | None:
     if found is None:
         return "stale: the attempt is not live"
     step, _ = found
+    if by_hand(draft, step, lambda: {"outputs": step.outputs}):
+        return None
     if event.reason == "queue_timeout":
         _queue_timed_out(draft, step)
     else:
@@ -346,15 +358,18 @@ def _cancel(draft: Draft, verdict: RunStatus, reason: str) -> str | None:
     if run.status is RunStatus.CANCELLING and not in_finally:
         return "the run is being cancelled already"
     if run.status is not RunStatus.CANCELLING:
-        draft.move_run(RunStatus.CANCELLING, verdict=verdict, reason=reason, deadline_at=None)
+        stopped = {"verdict": verdict, "reason": reason, "deadline_at": None, "paused": None}
+        draft.move_run(RunStatus.CANCELLING, **stopped)
     live = []
     for step in _stoppable(draft, in_finally=in_finally):
-        asked = in_finally and step.reason != STOP_ASKED
+        asked = in_finally and step.reason != STOP_ASKED and not is_marking(step)
         if step.status is StepStatus.RUNNING and asked:
             draft.move(step, StepStatus.RUNNING, reason=STOP_ASKED)
         if step.live is not None:
             live.append(step.live.id)
-        elif step.status is not StepStatus.RUNNING:
+        elif step.status is StepStatus.RUNNING:
+            draft.touched.append(step.key)  # held back in a paused run, nothing else would end it
+        else:
             draft.end(step, StepStatus.CANCELLED, reason="cancelled")
     if live:
         draft.ask(StopAttempts(run.id, tuple(live), "cancelled", running=True))
@@ -395,7 +410,7 @@ def _retry(draft: Draft) -> str | None:
         step = draft.steps[planned.key]
         again = planned.final or step.status is not StepStatus.SUCCEEDED
         if again and step.status in STEP_REOPENED:
-            reopen_children(draft, step, done=planned.final)
+            draft.reopen_children(step, done=planned.final)
             draft.reopen(step)
     if draft.run.status is RunStatus.RUNNING:
         begin(draft)

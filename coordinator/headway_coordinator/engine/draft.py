@@ -81,16 +81,20 @@ class Draft:
             raise self._illegal(f"run {run.status} → {status}")
         self.add(RunMoved(run, replace(run, status=status, **fields)))
 
-    def reopen_run(self) -> None:
-        """The one way out of a terminal state: a person's retry."""
+    def reopen_run(self, *, to_do: bool = True) -> None:
+        """The one way out of a terminal state: a person asked for it.
+
+        A run of a group takes its turn again, unless there is nothing `to_do` in it.
+        """
         run = self.run
-        timeout = self.plan.timeout if run.group is None else None  # counts from its start
+        waits = run.group is not None and to_do
+        timeout = None if waits else self.plan.timeout  # counts from its start
         self.add(
             RunMoved(
                 run,
                 replace(
                     run,
-                    status=RunStatus.RUNNING if run.group is None else RunStatus.QUEUED,
+                    status=RunStatus.QUEUED if waits else RunStatus.RUNNING,
                     request=run.request + 1,
                     finished_at=None,
                     verdict=None,
@@ -106,6 +110,12 @@ class Draft:
         self.add(StepMoved(step, replace(step, status=status, **fields)))
 
     def make_ready(self, step: Step, **fields: Any) -> None:
+        """Let the step wait for admission; in a paused run, for the run to go on."""
+        if self.run.status is RunStatus.PAUSED:
+            self.move(step, StepStatus.PENDING, ready_at=None, due_at=None, **fields)
+            if step.key not in self.plan.by_key:
+                self.touched.append(parent_of(step.key))
+            return
         due = self._queued_until(step.key)
         self.move(step, StepStatus.READY, ready_at=self.now, due_at=due, **fields)
 
@@ -137,8 +147,31 @@ class Draft:
             if child.status is StepStatus.PENDING:
                 self.end(child, StepStatus.CANCELLED, reason="cancelled")
 
-    def reopen(self, step: Step) -> None:
-        self.add(StepMoved(step, Step(step.key, attempts=step.attempts, items=step.items)))
+    def mark(self, step: Step, status: StepStatus, reason: str, found: Mapping[str, Any]) -> None:
+        """Give the step an end by hand, whatever its state; `found` is what it has to show."""
+        end = Step(step.key, status, attempts=step.attempts, ready_at=step.ready_at)
+        end = replace(end, reason=reason, finished_at=self.now, items=step.items, **found)
+        self.add(StepMoved(step, end))
+        self.touched.extend(self.plan.dependents.get(step.key, ()))
+        if step.key in self._state.children:
+            self._drop_children(step.key)
+
+    def reopen(self, step: Step, reason: str | None = None) -> None:
+        again = Step(step.key, attempts=step.attempts, reason=reason, items=step.items)
+        self.add(StepMoved(step, again))
+
+    def reopen_children(self, step: Step, *, done: bool) -> None:
+        """Let the step's children be made again; with `done` also those that have succeeded."""
+        for child in [*self._state.children_of(step.key)]:
+            if done or child.status is not StepStatus.SUCCEEDED:
+                self.reopen(child)
+
+    def reopen_whole(self, step: Step, reason: str | None = None) -> None:
+        """Let the step be done again, with all of its items; it is to be settled anew."""
+        if step.key in self._state.children:
+            self.reopen_children(step, done=True)
+        self.reopen(self.steps[step.key], reason)
+        self.touched.append(step.key)
 
     def decision(self) -> Decision:
         return Decision(tuple(self._changes), tuple(self._effects))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from headway_coordinator.engine.states import StepStatus
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -109,6 +111,46 @@ class RetryRequested:
     """Go on with an ended run from what did not succeed."""
 
     actor: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClearRequested:
+    """Do steps again, and (`downstream`) all that follows them. `force`: stop live ones first."""
+
+    actor: str
+    steps: tuple[str, ...]
+    downstream: bool = True
+    force: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRequested:
+    """Give steps a state (succeeded, failed or skipped) by hand. `force`: stop live ones first."""
+
+    actor: str
+    steps: tuple[str, ...]
+    status: StepStatus
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    force: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRequested:
+    """Start nothing new of the run for now."""
+
+    actor: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested:
+    """Let a paused run go on."""
+
+    actor: str
+    reason: str | None = None
 
 
 Event = (
@@ -124,4 +166,8 @@ Event = (
     | Opened
     | Refused
     | RetryRequested
+    | ClearRequested
+    | MarkRequested
+    | PauseRequested
+    | ResumeRequested
 )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from headway.clock import rfc3339
-from headway_coordinator.engine.model import RunState, Step
+from headway.plan.children import parent_of
+from headway_coordinator.engine.model import Run, RunState, Step
 from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus, StepStatus
 
 
@@ -36,7 +37,9 @@ def explain(state: RunState, key: str) -> list[Blocker]:
                 message = "the run waits for its turn among the pipeline's runs"
                 return [Blocker("limit", run.created_at, run.group, message)]
             if run.status is RunStatus.PAUSED:
-                return [Blocker("paused", None, run.id, "the run is paused")]
+                return [_paused(run)]
+            if key not in state.plan.by_key:
+                return _among_items(state, parent_of(key))
             return _upstream(state, step) or [_condition(state, step)]
         case StepStatus.RETRY_WAIT if step.due_at is not None:
             when = rfc3339(step.due_at)
@@ -49,6 +52,21 @@ def explain(state: RunState, key: str) -> list[Blocker]:
             return [Blocker("approval", step.ready_at, key, "waits for an approval")]
         case _:
             return []
+
+
+def _paused(run: Run) -> Blocker:
+    held = run.paused
+    if held is None:
+        return Blocker("paused", None, run.id, "the run is paused")
+    because = f": {held.reason}" if held.reason else ""
+    return Blocker("paused", held.at, run.id, f"the run is paused by {held.by}{because}")
+
+
+def _among_items(state: RunState, parent: str) -> list[Blocker]:
+    """A child waits as its parent does, or for its turn among the other items."""
+    since = state.steps[parent].ready_at
+    turn = Blocker("limit", since, parent, f"waits for its turn among the items of {parent}")
+    return explain(state, parent) or [turn]
 
 
 def _upstream(state: RunState, step: Step) -> list[Blocker]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import count
+from typing import Any
 
-from headway.plan.children import child_index, child_key
+from headway.plan.children import child_index, child_key, parent_of
 from headway.plan.model import Foreach
+from headway_coordinator.engine.byhand import by_hand, is_asked_for
 from headway_coordinator.engine.draft import Draft
 from headway_coordinator.engine.events import Expanded
 from headway_coordinator.engine.model import Outputs, Step
@@ -45,10 +48,11 @@ def tend(draft: Draft, step: Step, foreach: Foreach) -> None:
     """Start children as far as there is room for more, or end the step when all have ended."""
     items = len(step.items or ())
     is_stopping = stopping(draft, step)
-    if not is_stopping and draft.state.children[step.key].bad <= foreach.tolerated(items):
+    is_held = is_stopping or draft.run.status is RunStatus.PAUSED
+    if not is_held and draft.state.children[step.key].bad <= foreach.tolerated(items):
         _start_children(draft, step, foreach)
     children = draft.state.children[step.key]
-    if children.open:
+    if children.open or by_hand(draft, step, lambda: collected(draft, step)):
         return
     if is_stopping:
         draft.end(step, StepStatus.CANCELLED, reason="cancelled")
@@ -56,22 +60,17 @@ def tend(draft: Draft, step: Step, foreach: Foreach) -> None:
         message = f"{children.bad} of {items} items failed: {_failed(draft, step)}"
         error = {"code": "foreach_failed", "message": message}
         draft.end(step, StepStatus.FAILED, reason="foreach_failed", error=error)
-    else:
-        _succeed(draft, step)
+    elif next(_waiting(draft, step), None) is None:  # some wait only while the run is paused
+        draft.end(step, StepStatus.SUCCEEDED, **collected(draft, step))
 
 
 def stopping(draft: Draft, step: Step) -> bool:
     """Say whether the step must not be tried again, or go on, because it is being stopped."""
+    if is_asked_for(draft.steps[parent_of(step.key)]):
+        return True
     if draft.run.status is not RunStatus.CANCELLING:
         return False
     return step.reason == STOP_ASKED or not draft.plan.of(step.key).final
-
-
-def reopen_children(draft: Draft, step: Step, *, done: bool) -> None:
-    """Let the step's children be made again; with `done` also those that have succeeded."""
-    for child in [*draft.state.children_of(step.key)]:
-        if done or child.status is not StepStatus.SUCCEEDED:
-            draft.reopen(child)
 
 
 def _start_children(draft: Draft, step: Step, foreach: Foreach) -> None:
@@ -101,14 +100,21 @@ def _waiting(draft: Draft, step: Step) -> Iterator[str]:
 
 def _begin_anew(draft: Draft, step: Step, items: int) -> None:
     """Forget what the children of another list have done; those beyond the new one are skipped."""
-    for child in [*draft.state.children_of(step.key)]:
-        draft.reopen(child)
-        if (child_index(child.key) or 0) >= items:
+    for index in count():  # also those beyond the old list, which was perhaps not the first
+        child = draft.steps.get(child_key(step.key, index))
+        if child is None:
+            return
+        if index < items:
+            draft.reopen(child)
+        elif child.status is not StepStatus.SKIPPED:
+            draft.reopen(child)
             draft.end(draft.steps[child.key], StepStatus.SKIPPED, reason="no_item")
 
 
-def _succeed(draft: Draft, step: Step) -> None:
-    children = [draft.steps[child_key(step.key, i)] for i in range(len(step.items or ()))]
+def collected(draft: Draft, step: Step) -> dict[str, Any]:
+    """Return the fields of what the items have to show together; one that has nothing gives {}."""
+    keys = [child_key(step.key, index) for index in range(len(step.items or ()))]
+    children = [draft.steps.get(key) or Step(key) for key in keys]
     outputs: Outputs = tuple(
         child.outputs if isinstance(child.outputs, dict) else {} for child in children
     )
@@ -118,7 +124,7 @@ def _succeed(draft: Draft, step: Step) -> None:
         message = f"the outputs of all items are {size:,} bytes, more than {MAX_OUTPUTS_BYTES:,}"
         outputs, error = (), {"code": NOT_COLLECTED, "message": message}
     artifacts = tuple(artifact for child in children for artifact in _artifacts(child))
-    draft.end(step, StepStatus.SUCCEEDED, outputs=outputs, artifacts=artifacts, error=error)
+    return {"outputs": outputs, "artifacts": artifacts, "error": error}
 
 
 def _artifacts(child: Step) -> Iterator[dict[str, object]]:

@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from headway.plan.children import child_index, parent_of
 from headway.plan.model import PlanStep
 from headway_coordinator.engine.advance import LOSS_LIMIT
+from headway_coordinator.engine.byhand import CLEARING, is_asked_for, is_marking
 from headway_coordinator.engine.foreach import WINDOW
 from headway_coordinator.engine.model import RunState, Step, Tally, tally_field
 from headway_coordinator.engine.rules import Ruling, rule
 from headway_coordinator.engine.settle import verdict
-from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus, StepStatus
+from headway_coordinator.engine.states import (
+    RUN_TERMINAL,
+    STEP_STARTED,
+    RunStatus,
+    StepStatus,
+)
 
 _WAITING = frozenset({StepStatus.RETRY_WAIT, StepStatus.DEFERRED})
-_STARTED = frozenset({StepStatus.READY, StepStatus.RUNNING, *_WAITING})
 
 
 def check(state: RunState) -> list[str]:
@@ -36,13 +41,20 @@ def _check_run(state: RunState) -> Iterator[str]:
         yield f"the run is {run.status} without an end time"
     if run.status not in RUN_TERMINAL and not unfinished:
         yield f"all steps have ended but the run is {run.status}"
+    if (run.paused is not None) != (run.status is RunStatus.PAUSED):
+        yield f"the run is {run.status}, paused by {run.paused}"
+    ready = [s.key for s in state.steps.values() if s.status is StepStatus.READY]
+    if run.status is RunStatus.PAUSED and ready:
+        yield f"the run is paused but {ready[0]} may be admitted"
     stopped = run.status in (RunStatus.CANCELLING, RunStatus.CANCELLED, RunStatus.TIMED_OUT)
     refused = run.status is RunStatus.FAILED and run.verdict is RunStatus.FAILED
     if (run.verdict is not None) != (stopped or refused):
         yield f"the run is {run.status} with verdict {run.verdict}"
     if run.status is RunStatus.QUEUED and run.group is None:
         yield "the run is queued with nothing to wait for"
-    if run.status is RunStatus.QUEUED and any(s.status in _STARTED for s in state.steps.values()):
+    if run.status is RunStatus.QUEUED and any(
+        s.status in STEP_STARTED for s in state.steps.values()
+    ):
         yield "the run is queued but a step of it has started"
     if run.status in (RunStatus.CANCELLED, RunStatus.TIMED_OUT) and run.status is not run.verdict:
         yield f"the run is {run.status} but its verdict was {run.verdict}"
@@ -87,12 +99,13 @@ def _check_step(state: RunState, step: Step) -> Iterator[str]:
         yield f"{step.key} was lost {step.losses} times, more than {LOSS_LIMIT} is too often"
     if step.failures + step.losses > step.attempts:
         yield f"{step.key} failed more often than it was tried"
-    if step.outputs and step.status is not StepStatus.SUCCEEDED:
+    if step.outputs and step.status is not StepStatus.SUCCEEDED and not is_marking(step):
         yield f"{step.key} is {step.status} with outputs"
-    if planned.final and step.status in _STARTED and state.open_main:
+    if planned.final and step.status in STEP_STARTED and state.open_main:
         yield f"{step.key} of finally started before the main steps had ended"
     ruling = rule(planned.when, state.tallies[planned.key], len(planned.needs))
-    if step.status in _STARTED and ruling is not Ruling.RUN:
+    is_clearing = state.steps[planned.key].reason == CLEARING
+    if step.status in STEP_STARTED and ruling is not Ruling.RUN and not is_clearing:
         yield f"{step.key} is {step.status} but its needs say {ruling.value}"
     if step.key == planned.key and _overlooked(state, step, ruling):
         yield f"{step.key} is pending although its needs say {ruling.value}"
@@ -106,7 +119,8 @@ def _overlooked(state: RunState, step: Step, ruling: Ruling) -> bool:
     if ruling is Ruling.RUN and planned.condition is not None:
         return False
     if planned.final:
-        return state.open_main == 0
+        started = state.run.status in (RunStatus.RUNNING, RunStatus.CANCELLING)
+        return started and state.open_main == 0
     return state.run.status is RunStatus.RUNNING
 
 
@@ -126,10 +140,21 @@ def _check_children(state: RunState, key: str) -> Iterator[str]:
         yield f"{key} has {open_} open children, more than {most}"
     if open_ and parent.status is not StepStatus.RUNNING:
         yield f"{key} is {parent.status} with open children"
-    if parent.status is StepStatus.RUNNING and not open_:
+    if parent.status is StepStatus.RUNNING and not open_ and not _is_held(state, key):
         yield f"{key} is running with no open child"
+    if is_asked_for(parent) and any(s.status in STEP_STARTED and s.live is None for s in made):
+        yield f"{key} is {parent.reason} but a child of it may be started"
     for child in made:
         yield from _check_child(state, parent, child)
+
+
+def _is_held(state: RunState, key: str) -> bool:
+    """Say whether items wait only because the run is paused."""
+    parent, planned = state.steps[key], state.plan.by_key[key]
+    children, items = state.children[key], len(parent.items or ())
+    tolerated = 0 if planned.foreach is None else planned.foreach.tolerated(items)
+    waits = children.next < items and children.bad <= tolerated
+    return state.run.status is RunStatus.PAUSED and waits and not is_asked_for(parent)
 
 
 def _check_child(state: RunState, parent: Step, child: Step) -> Iterator[str]:
@@ -138,6 +163,8 @@ def _check_child(state: RunState, parent: Step, child: Step) -> Iterator[str]:
     beyond = index >= len(parent.items or ())
     if beyond and child.status is not StepStatus.SKIPPED:
         yield f"{child.key} is {child.status} and has no item"
+    if not beyond and child.status is StepStatus.SKIPPED:
+        yield f"{child.key} was skipped and has an item"
     if child.status is StepStatus.PENDING and index < first and not beyond:
         yield f"{child.key} waits before {first}, where it would be overlooked"
     if parent.terminal and child.status is StepStatus.PENDING:

@@ -15,6 +15,15 @@ Outputs = Mapping[str, Any] | tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """Who holds a run back, since when, and why."""
+
+    at: datetime
+    by: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A run's own facts. `verdict` is the terminal state that a cancelling run will take.
 
@@ -41,6 +50,7 @@ class Run:
     request: int = 0
     group: str | None = None
     origin: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    paused: Paused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,19 +341,26 @@ def apply(state: RunState, changes: Iterable[Change]) -> None:
 
 def _apply_step(state: RunState, before: Step, after: Step) -> None:
     state.steps[after.key] = after
-    if before.terminal == after.terminal:
+    if not (before.terminal or after.terminal):
         return
     planned = state.plan.of(after.key)
-    change = 1 if after.terminal else -1
+    counted = {}
+    if before.terminal:
+        counted[tally_field(planned, before.status)] = -1
+    if after.terminal:
+        name = tally_field(planned, after.status)
+        counted[name] = counted.get(name, 0) + 1
+    if not any(counted.values()):
+        return
+    change = after.terminal - before.terminal
     if planned.final:
         state.open_final -= change
     else:
         state.open_main -= change
-    field_name = tally_field(planned, after.status if after.terminal else before.status)
     for dependent in state.plan.dependents.get(after.key, ()):
         tally = state.tallies[dependent]
         state.tallies[dependent] = tally._replace(
-            **{field_name: getattr(tally, field_name) + change}
+            **{name: getattr(tally, name) + by for name, by in counted.items()}
         )
 
 

@@ -57,15 +57,16 @@ def _look(draft: Draft, key: str) -> None:
 def _go_on(draft: Draft) -> bool:
     """Start `finally` or end the run when it is time; say whether there is more to settle."""
     run = draft.run
-    if run.status in RUN_TERMINAL or draft.open_main:
+    if run.status in RUN_TERMINAL or run.status is RunStatus.QUEUED or draft.open_main:
         return False
     if draft.open_final:
-        return _start_final(draft)
+        return run.status is not RunStatus.PAUSED and _start_final(draft)
     if run.verdict is not None:
         draft.move_run(run.verdict, finished_at=draft.now)
     else:
         status, reason = verdict(draft.state)
-        draft.move_run(status, reason=reason, finished_at=draft.now)
+        # A paused run with nothing left to start has come to its end, too.
+        draft.move_run(status, reason=reason, finished_at=draft.now, paused=None)
     return False
 
 
@@ -115,6 +116,8 @@ def awaits_condition(state: RunState, planned: PlanStep) -> bool:
 
 def _may_start(state: RunState, planned: PlanStep) -> bool:
     """Say whether steps of this one's part of the plan may start now."""
+    status = state.run.status
     if planned.final:
-        return state.open_main == 0
-    return state.run.status is RunStatus.RUNNING
+        started = status in (RunStatus.RUNNING, RunStatus.CANCELLING)
+        return started and state.open_main == 0
+    return status is RunStatus.RUNNING

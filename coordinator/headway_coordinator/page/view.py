@@ -156,8 +156,18 @@ def _banner(
         case "cancelling":
             still = sum(step["state"] == "running" and "items" not in step for step in run["steps"])
             return Banner(seen, f"Cancelling, {_steps(still)} still to stop", _reason(run), None)
+        case "paused" if run.get("paused"):
+            headline = f"Paused {_by(run['paused'])}"
+            resume = f"headway runs resume {run['id']}"
+            return Banner(seen, headline, "What runs goes on; nothing new is started.", resume)
         case _:
             return _open(failed, blockers, seen, took)
+
+
+def _by(held: Mapping[str, Any]) -> str:
+    """Return who holds something back, since when, and why."""
+    because = f": {one_line(held['reason'])}" if held.get("reason") else ""
+    return f"by {one_line(held['by'], 60)} since {held['at'][:16].replace('T', ' ')}Z{because}"
 
 
 def _ended_badly(

@@ -22,6 +22,7 @@ _RUN = select(
     run.c.created_at,
     run.c.started_at,
     run.c.finished_at,
+    run.c.paused,
 )
 _ACCEPTED = select(
     inbox.c.run.label("id"),
@@ -34,6 +35,7 @@ _ACCEPTED = select(
     inbox.c.created_at,
     null().label("started_at"),
     null().label("finished_at"),
+    null().label("paused"),
 ).where(INBOX_PENDING, inbox.c.kind == "run")
 
 

@@ -12,6 +12,8 @@ from headway.plan.children import child_index
 from headway_coordinator.storage.documents import clean_text
 from headway_coordinator.storage.schema import attempt, definition, inbox, run, step
 
+_REQUESTS_SHOWN = 50
+
 _ATTEMPTS = select(
     attempt.c.step,
     attempt.c.id,
@@ -74,6 +76,7 @@ def show_run(
         children = _children(connection, id, child, every=all_children or few)
     rows = sorted([*own, *children], key=lambda row: (row.idx, child_index(row.step) or -1))
     attempts = _attempts(connection, id, None if not children else [row.step for row in children])
+    story["requests"] = [_request(r) for r in connection.execute(_requests(id))]
     story["steps"] = [_shown(row, attempts[row.step], counts) for row in rows]
     return story
 
@@ -124,6 +127,30 @@ def _shown(
     return {**shown, "attempts": attempts}
 
 
+def _requests(id: str) -> Select[Any]:
+    """What people asked of the run, newest first: by whom, why, and what became of it."""
+    wanted = select(
+        inbox.c.kind, inbox.c.actor, inbox.c.body, inbox.c.created_at, inbox.c.applied_at,
+        inbox.c.result,
+    ).where(inbox.c.run == id, inbox.c.kind.not_in(("completion", "run")))  # fmt: skip
+    return wanted.order_by(inbox.c.id.desc()).limit(_REQUESTS_SHOWN)
+
+
+def _request(row: Row[Any]) -> dict[str, Any]:
+    body = row.body
+    return {
+        "kind": row.kind,
+        "actor": row.actor,
+        "reason": body.get("reason"),
+        "steps": body.get("steps") or [],
+        "state": body.get("state"),
+        "force": bool(body.get("force")),
+        "asked_at": row.created_at,
+        "applied_at": row.applied_at,
+        "result": row.result,
+    }
+
+
 def brief_steps(connection: Connection, id: str) -> dict[str, dict[str, Any]]:
     """Return `{step: {state, attempts, reason, outputs}}` in the plan's order, without children."""
     wanted = select(step.c.key, step.c.state, step.c.attempts, step.c.reason, step.c.outputs)
@@ -172,6 +199,7 @@ def _story(row: Row[Any], version: int | None) -> dict[str, Any]:
         "retries": row.request,
         "group": row.group_key,
         "origin": row.origin,
+        "paused": row.paused,
     }
 
 
@@ -202,5 +230,7 @@ def _accepted(row: Row[Any]) -> dict[str, Any]:
         "retries": 0,
         "group": None,
         "origin": body.get("origin"),
+        "paused": None,
+        "requests": [],
         "steps": [],
     }

@@ -9,14 +9,14 @@ from sqlalchemy import BigInteger, Text, update
 
 from headway.plan.model import PlanStep
 from headway.protocol.queues import step_queue
-from headway_coordinator.engine.model import Run, RunMoved, RunState, Step, StepMoved
+from headway_coordinator.engine.model import Paused, Run, RunMoved, RunState, Step, StepMoved
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.lines import Line, expecting
 from headway_coordinator.storage.rows import insert_all, types_of
 from headway_coordinator.storage.schema import run, step
 
 _RUN_MOVED = (
-    "state", "started_at", "finished_at", "deadline_at", "verdict", "reason", "request",
+    "state", "started_at", "finished_at", "deadline_at", "verdict", "reason", "request", "paused",
 )  # fmt: skip
 _RUN_NEW = (
     "id", "team", "pipeline", "digest", "params", "actor", "priority", "logical_date",
@@ -156,7 +156,12 @@ def _run_fields(after: Run) -> tuple[Any, ...]:
         None if after.verdict is None else str(after.verdict),
         after.reason,
         after.request,
+        None if after.paused is None else _paused(after.paused),
     )
+
+
+def _paused(held: Paused) -> dict[str, Any]:
+    return {"at": held.at.isoformat(), "by": held.by, "reason": held.reason}
 
 
 def _new_steps(state: RunState) -> Iterator[tuple[Any, ...]]:

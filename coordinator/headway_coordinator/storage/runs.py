@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Text, and_, case, select
 
 from headway_coordinator.application.advancing_ports import Withdrawal
 from headway_coordinator.application.ports import InGroup, StoredRun
-from headway_coordinator.engine.model import Live, Run, Step
+from headway_coordinator.engine.model import Live, Paused, Run, Step
 from headway_coordinator.engine.states import RunStatus, StepStatus
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.documents import clean_text
@@ -126,7 +127,12 @@ def _run(row: Any) -> Run:
         request=row.request,
         group=row.group_key,
         origin=row.origin or {},
+        paused=None if row.paused is None else _paused(row.paused),
     )
+
+
+def _paused(kept: dict[str, Any]) -> Paused:
+    return Paused(datetime.fromisoformat(kept["at"]), kept["by"], kept["reason"])
 
 
 def _step(row: Any, held: Any | None) -> Step:

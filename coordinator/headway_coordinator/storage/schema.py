@@ -45,7 +45,7 @@ BACKFILL_STATES = ("cancelled", "done", "paused", "running")
 BACKFILL_CHOICES = ("all", "failed", "missing")
 BACKFILL_OUTCOMES = ("filtered", "refused")
 TRIGGER_KINDS = ("asset", "event", "pipeline", "schedule", "webhook")
-INBOX_KINDS = ("cancel", "completion", "retry", "run")
+INBOX_KINDS = ("cancel", "clear", "completion", "mark", "pause", "resume", "retry", "run")
 ROLES = ("admin", "author", "operator", "viewer", "worker")
 
 
@@ -178,6 +178,8 @@ run = Table(
     Column("quarantine", Text),
     Column("group_key", Text),
     Column("origin", Document),
+    # Of a paused run: {at, by, reason}.
+    Column("paused", Document),
     _check("state", RunStatus),
     CheckConstraint(f"verdict IS NULL OR {one_of('verdict', RUN_TERMINAL)}", name="verdict"),
     _index("run_open", "created_at", "id", where=RUN_OPEN),

@@ -100,6 +100,7 @@ class Move:
     id: str
     before: str | None
     after: str
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,7 @@ class History:
                     Move(
                         len(found), row["id"], row["at"], row["epoch"], row["run"],
                         change["entity"], about, change.get("from"), change["to"],
+                        change.get("reason"),
                     )
                 )  # fmt: skip
         return found
@@ -199,11 +201,12 @@ class History:
 
     @cached_property
     def reopened_at(self) -> dict[tuple[str, str], int]:
-        """Where in the audit a person's retry last took a step back from its end."""
+        """Where in the audit a person last took a step back: by a retry, cleared, or marked."""
         return {
             (m.run, m.id): m.position
             for m in self.moves
-            if m.entity == "step" and m.before in STEP_ENDED
+            if m.entity == "step"
+            and (m.before in STEP_ENDED or m.reason == "cleared" or is_marked(m.reason))
         }
 
     @cached_property
@@ -262,6 +265,11 @@ def _planned(canonical: Mapping[str, Any]) -> Iterator[tuple[str, PlannedStep]]:
                     part == "finally",
                 ),
             )
+
+
+def is_marked(reason: str | None) -> bool:
+    """Say whether a step's reason tells that a person gave it its state."""
+    return (reason or "").startswith("marked ")
 
 
 def named(row: Row) -> str:

@@ -13,6 +13,7 @@ from tests.fault.checker.history import (
     PlannedStep,
     Row,
     Violation,
+    is_marked,
     named,
 )
 
@@ -122,7 +123,10 @@ def i10(history: History) -> Iterator[Violation]:
 
 
 def i11(history: History) -> Iterator[Violation]:
-    """A step has succeeded if and only if one attempt has, and the outputs are that one's."""
+    """A step has succeeded if and only if one attempt has, and the outputs are that one's.
+
+    Or a person marked it: then the audit knows who asked for that.
+    """
     ended = {(e.run, e.step, e.no) for e in history.effects if e.event == "end"}
     telling = {
         (history.run_by_id[e.run]["pipeline"], e.step)
@@ -135,6 +139,10 @@ def i11(history: History) -> Iterator[Violation]:
         if planned is None or planned.kind in _TIMER_KINDS:
             continue
         row = f"step {step['run_id']} {step['key']}"
+        if is_marked(step["reason"]):
+            if not _was_asked(history, step):
+                yield Violation("I11", row, f"is {step['reason']}, and nobody asked for it")
+            continue
         good = _succeeded(history, step)
         if len(good) != (step["state"] == "succeeded"):
             yield Violation("I11", row, f"is {step['state']} with {len(good)} good attempts")
@@ -148,8 +156,21 @@ def i11(history: History) -> Iterator[Violation]:
                 yield Violation("I11", row, f"has succeeded but #{attempt['no']} never finished")
 
 
+def _was_asked(history: History, step: Row) -> bool:
+    return any(
+        change["entity"] == "request"
+        and change["asked"] == "MarkRequested"
+        and "ignored" not in change
+        and step["key"] in change["steps"]
+        and change["state"] == step["state"]
+        for row in history.audit
+        if row["run"] == step["run_id"]
+        for change in row["transitions"]
+    )
+
+
 def _succeeded(history: History, step: Row) -> list[Row]:
-    """Return the good attempts since a person's retry last took the step back, if one did."""
+    """Return the good attempts since a person last took the step back, if one did."""
     key = (step["run_id"], step["key"])
     since = history.reopened_at.get(key, -1)
     return [
@@ -185,16 +206,25 @@ def i12(history: History) -> Iterator[Violation]:
 
 
 def i13(history: History) -> Iterator[Violation]:
-    """Once a run is being cancelled, no further attempt of its main steps is made or claimed."""
+    """Once a run is being cancelled, no further attempt of its main steps is made or claimed.
+
+    While it is paused, none at all is made.
+    """
     cancelled: dict[str, int] = {}
+    paused: set[str] = set()
     for move in history.moves:
         if move.entity == "run":
             if move.after == "cancelling":
                 cancelled[move.run] = move.position
             elif move.before in RUN_ENDED:
                 cancelled.pop(move.run, None)  # taken up again by a person
+            (paused.add if move.after == "paused" else paused.discard)(move.run)
         attempt = history.attempt_by_id.get(move.id) if move.entity == "attempt" else None
-        if attempt is None or move.after != "dispatched" or move.run not in cancelled:
+        if attempt is None or move.after != "dispatched":
+            continue
+        if move.run in paused:
+            yield Violation("I13", named(attempt), "was made while its run was paused")
+        if move.run not in cancelled:
             continue
         plan = history.planned(history.run_by_id[move.run])
         if attempt["step"] in plan and not plan[attempt["step"]].final:

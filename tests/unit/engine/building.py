@@ -13,12 +13,16 @@ from headway_coordinator.engine.advance import advance, create
 from headway_coordinator.engine.events import (
     Admitted,
     CancelRequested,
+    ClearRequested,
     Decided,
     Deferred,
     Due,
     Event,
     Expanded,
     Finished,
+    MarkRequested,
+    PauseRequested,
+    ResumeRequested,
     RetryRequested,
     Withdrawn,
 )
@@ -37,7 +41,7 @@ from headway_coordinator.engine.model import (
     StopAttempts,
     apply,
 )
-from headway_coordinator.engine.states import RunStatus
+from headway_coordinator.engine.states import RunStatus, StepStatus
 
 START = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)
 QUEUE = "analytics.small"
@@ -123,11 +127,11 @@ def snapshot(state: RunState) -> Snapshot:
 class Journey:
     """A run on its way. Every event that it takes is checked for purity and against invariants."""
 
-    def __init__(self, plan: Plan, *, checked: bool = True) -> None:
+    def __init__(self, plan: Plan, *, checked: bool = True, group: str | None = None) -> None:
         self._checked = checked
         self.now = START
         self.told: list[Event] = []
-        self.state, self.begun = create(plan, queued_run(plan), self.now)
+        self.state, self.begun = create(plan, replace(queued_run(plan), group=group), self.now)
         self._move(self.begun)
 
     @classmethod
@@ -212,6 +216,18 @@ class Journey:
 
     def retry(self) -> Decision:
         return self.take(RetryRequested("ann"))
+
+    def clear(self, *keys: str, only: bool = False, force: bool = False) -> Decision:
+        return self.take(ClearRequested("ann", keys, not only, force))
+
+    def mark(self, status: str, *keys: str, force: bool = False, **outputs: Any) -> Decision:
+        return self.take(MarkRequested("ann", keys, StepStatus(status), outputs, force, "so it is"))
+
+    def pause(self) -> Decision:
+        return self.take(PauseRequested("ann", "the source is broken"))
+
+    def resume(self) -> Decision:
+        return self.take(ResumeRequested("ann"))
 
     # --- what has become of it -------------------------------------------------------------------
 

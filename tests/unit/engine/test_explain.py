@@ -9,8 +9,8 @@ import pytest
 
 from headway.plan.model import Kind
 from headway_coordinator.engine.explain import explain
-from headway_coordinator.engine.model import RunMoved, StepMoved, apply
-from headway_coordinator.engine.states import RunStatus, StepStatus
+from headway_coordinator.engine.model import StepMoved, apply
+from headway_coordinator.engine.states import StepStatus
 from tests.unit.engine.building import START, Journey, planned
 
 SECOND = timedelta(seconds=1)
@@ -59,9 +59,10 @@ def test_a_wait_says_until_when() -> None:
 
 def test_a_paused_run() -> None:
     run = Journey.of(planned("a"), planned("b", "a"))
-    facts = run.state.run
-    apply(run.state, [RunMoved(facts, replace(facts, status=RunStatus.PAUSED))])
-    assert told(run, "b") == [("paused", "r", "the run is paused")]
+    run.pause()
+    said = "the run is paused by ann: the source is broken"
+    assert told(run, "b") == [("paused", "r", said)]
+    assert explain(run.state, "b")[0].since == run.now
 
 
 def test_an_approval() -> None:

@@ -60,6 +60,7 @@ BENT: dict[str, tuple[Bend, str]] = {
     "no end time": (of_run(status=R.FAILED), "the run is failed without an end time"),
     "verdict without a stop": (of_run(verdict=R.CANCELLED), "with verdict cancelled"),
     "stop without a verdict": (of_run(status=R.CANCELLING), "with verdict None"),
+    "paused by nobody": (of_run(status=R.PAUSED), "the run is paused, paused by None"),
     "another verdict": (
         of_run(status=R.CANCELLED, verdict=R.TIMED_OUT),
         "its verdict was timed_out",

@@ -13,9 +13,9 @@ from headway.plan.model import Plan, PlanStep
 from headway_coordinator.engine.advance import advance, create
 from headway_coordinator.engine.draft import Draft
 from headway_coordinator.engine.events import Admitted, Finished
-from headway_coordinator.engine.model import Decision, RunMoved, RunState, Step, StepMoved, apply
+from headway_coordinator.engine.model import Decision, RunState, Step, StepMoved, apply
 from headway_coordinator.engine.settle import begin, blamed_step, settle
-from headway_coordinator.engine.states import RunStatus, StepStatus
+from headway_coordinator.engine.states import StepStatus
 from tests.unit.engine.building import Journey, plan, planned, queued_run, transcript
 
 
@@ -87,8 +87,7 @@ def test_finally_steps_become_ready_in_the_plans_order() -> None:
 def test_a_paused_run_starts_nothing_new() -> None:
     run = Journey.of(planned("a"), planned("b", "a"))
     run.admit("a")
-    facts = run.state.run
-    apply(run.state, [RunMoved(facts, replace(facts, status=RunStatus.PAUSED))])
+    run.pause()
     run.finish("a")
     assert run.steps == "a=succeeded b=pending"
 

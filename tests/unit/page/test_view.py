@@ -117,6 +117,15 @@ def blocker(code: str, message: str) -> dict[str, Any]:
         ),
         (run("queued"), "Queued for 6m 12s", None),
         (
+            run(
+                "paused",
+                step(state="running"),
+                paused={"at": "2026-03-01T06:00:00+00:00", "by": "ann", "reason": "no source"},
+            ),
+            "Paused by ann since 2026-03-01 06:00Z: no source",
+            "What runs goes on; nothing new is started.",
+        ),
+        (
             run("running", quarantine="an illegal move"),
             "Set aside: an illegal move",
             "Headway does not move it any more. Look at the run's story and the coordinator's log, "

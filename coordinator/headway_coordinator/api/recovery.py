@@ -1,0 +1,74 @@
+"""Runs that went wrong: their steps cleared or marked; runs paused and resumed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from headway_coordinator.access.roles import Action, Identity
+from headway_coordinator.api.answers import answer
+from headway_coordinator.api.bodies import BodyRoute
+from headway_coordinator.api.guards import Allow, Parts
+from headway_coordinator.api.shapes import Asked, ClearSteps, Key, MarkSteps, RunId
+from headway_coordinator.application import recovering
+from headway_coordinator.application.recovering import Verb, Wish
+from headway_coordinator.application.services import Services
+
+router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=BodyRoute)
+
+Recoverer = Annotated[Identity, Depends(Allow(Action.RECOVER_RUN))]
+
+
+@router.post("/runs/{id}/clear", status_code=202)
+def clear(
+    parts: Parts, identity: Recoverer, id: RunId, body: ClearSteps, key: Key = None
+) -> Response:
+    """Do steps again, and all that follows them. With `dry_run`: say which they are (200)."""
+    steps = recovering.clearing(parts.storage, identity, id, body.steps, only=body.only)
+    if body.dry_run:
+        return answer({"id": id, "inbox": None, "clear": steps})
+    wanted = {"steps": body.steps, "only": body.only, "force": body.force, "reason": body.reason}
+    asked = _asked(parts, identity, id, Wish("clear", wanted), key)
+    return answer({**asked, "clear": steps}, 202)
+
+
+@router.post("/runs/{id}/mark", status_code=202)
+def mark(
+    parts: Parts, identity: Recoverer, id: RunId, body: MarkSteps, key: Key = None
+) -> Response:
+    """Give steps a state by hand."""
+    wish = Wish("mark", body.model_dump())
+    return answer(_asked(parts, identity, id, wish, key), 202)
+
+
+@router.post("/runs/{id}/pause", status_code=202)
+def pause(
+    parts: Parts, identity: Recoverer, id: RunId, body: Asked | None = None, key: Key = None
+) -> Response:
+    """Start nothing new of the run; what runs goes on, and so does the run's own deadline."""
+    return _steered(parts, identity, id, "pause", body, key)
+
+
+@router.post("/runs/{id}/resume", status_code=202)
+def resume(
+    parts: Parts, identity: Recoverer, id: RunId, body: Asked | None = None, key: Key = None
+) -> Response:
+    """Let a paused run go on."""
+    return _steered(parts, identity, id, "resume", body, key)
+
+
+def _steered(
+    parts: Services, identity: Identity, id: str, verb: Verb, body: Asked | None, key: str | None
+) -> Response:
+    wish = Wish(verb, {"reason": body.reason if body else None})
+    return answer(_asked(parts, identity, id, wish, key), 202)
+
+
+def _asked(
+    parts: Services, identity: Identity, id: str, wish: Wish, key: str | None
+) -> dict[str, Any]:
+    entry = recovering.ask(parts.storage, parts.clock, identity, id, wish, key=key)
+    parts.nudge()
+    return {"id": id, "inbox": entry.id}

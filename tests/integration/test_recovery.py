@@ -1,0 +1,55 @@
+"""A run that went wrong, mended by hand, on real processes and servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.integration.cluster import Cluster, steps_of
+from tests.integration.process_trees import HEADER, assert_gone, sleeper, wait_pids, why
+
+MENDED = """
+pipeline: mended
+steps:
+  load: {run: "exit 3", outputs: {rows: int}}
+  report: {needs: [load], run: 'test "$ROWS" = 3', env: {ROWS: "${{ steps.load.outputs.rows }}"}}
+  other: {run: "true"}
+finally:
+  clean: {run: "true"}
+"""
+
+
+def test_a_failed_run_is_marked_paused_and_cleared(cluster: Cluster) -> None:
+    cluster.start()
+    cluster.apply(HEADER + MENDED)
+    run = cluster.run("mended")
+    assert cluster.wait(run)["state"] == "failed"
+    ask = cluster.client.ask_run
+    body = {"steps": ["load"], "state": "succeeded", "outputs": {"rows": 3}, "reason": "by hand"}
+    ask(run, "mark", body)
+    cluster.wait_step(run, "report", "succeeded")
+    shown = cluster.wait(run)
+    assert shown["state"] == "succeeded", why(shown)
+    ask(run, "clear", {"steps": ["report"]})
+    wait_until(
+        lambda: len(steps_of(cluster.show(run))["report"]["attempts"]) == 2,
+        what="the cleared step's second attempt",
+    )
+    shown = cluster.wait(run)
+    tries = {name: len(s["attempts"]) for name, s in steps_of(shown).items()}
+    assert tries["other"] == tries["load"] == 1
+    assert (tries["report"], shown["state"]) == (2, "succeeded")
+    assert [asked["kind"] for asked in shown["requests"]] == ["clear", "mark"]
+
+
+def test_a_running_tree_is_stopped_before_its_step_is_cleared(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.start()
+    cluster.apply(HEADER + sleeper("long", tmp_path, "timeout: 1h", once=True))
+    run = cluster.run("long")
+    wait_pids(tmp_path)
+    cluster.client.ask_run(run, "clear", {"steps": ["sleep"], "force": True})
+    shown = cluster.wait(run)
+    assert shown["state"] == "succeeded", why(shown)
+    assert [a["state"] for a in steps_of(shown)["sleep"]["attempts"]] == ["cancelled", "succeeded"]
+    assert_gone(tmp_path)
