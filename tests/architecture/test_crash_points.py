@@ -24,6 +24,7 @@ _PORTS = (
     "advancing_ports.py",
     "backfill_ports.py",
     "notify_ports.py",
+    "pause_ports.py",
     "trigger_ports.py",
     "worker_ports.py",
 )
@@ -55,6 +56,7 @@ READS = {
     "inbox": {"pending"},
     "leases": {"current"},
     "notifications": {"get", "listing", "waiting"},
+    "pauses": {"all"},
     "queries": {"audit", "counts", "queues", "run", "runs", "steps_brief"},
     "runs": {"in_group", "load", "open_ids"},
     "secrets": {"find", "listing", "sealed_otherwise"},

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.integration.cluster import Cluster, steps_of
 from tests.integration.process_trees import HEADER, assert_gone, sleeper, wait_pids, why
+from tests.servers.waiting import wait_until
 
 MENDED = """
 pipeline: mended
@@ -39,6 +40,24 @@ def test_a_failed_run_is_marked_paused_and_cleared(cluster: Cluster) -> None:
     assert tries["other"] == tries["load"] == 1
     assert (tries["report"], shown["state"]) == (2, "succeeded")
     assert [asked["kind"] for asked in shown["requests"]] == ["clear", "mark"]
+
+
+def test_a_paused_queue_holds_its_steps_back_through_a_new_leader(cluster: Cluster) -> None:
+    cluster.start()
+    cluster.apply(HEADER + "pipeline: held\nsteps: {a: {run: 'true'}}\n")
+    cluster.client.steer("/queues/demo.default", pause=True, reason="a test")
+    run = cluster.run("held")
+    cluster.wait_step(run, "a", "ready")
+    cluster.children["engine"].kill()
+    cluster.start_engine("engine-2")
+    wait_until(lambda: cluster.leader() == "engine-2", what="another leader")
+    [step] = cluster.client.explain(run)["steps"]
+    assert [(b["code"], b["subject"]) for b in step["blockers"]] == [
+        ("paused", "queue demo.default")
+    ]
+    assert steps_of(cluster.show(run))["a"]["attempts"] == []
+    cluster.client.steer("/queues/demo.default", pause=False)
+    assert cluster.wait(run)["state"] == "succeeded"
 
 
 def test_a_running_tree_is_stopped_before_its_step_is_cleared(

@@ -11,7 +11,10 @@ from headway_coordinator.application.ports import Lease, Storage, StorageUnavail
 
 Fault = Literal["refused", "lost", "die-before", "die-after"]
 
-_PORTS = ("leases", "runs", "inbox", "workers", "sweeps", "definitions", "access", "queries")
+_PORTS = (
+    *("leases", "runs", "inbox", "workers", "sweeps", "definitions", "access", "queries"),
+    "pauses",
+)
 
 
 class Died(BaseException):

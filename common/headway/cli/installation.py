@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import typer
 
+from headway.cli import holding
 from headway.cli.arguments import JsonOption
 from headway.cli.connection import connect
 from headway.cli.printing import clean, clock_time, print_document, print_table, rows_of
 
 
 def register_queues(app: typer.Typer) -> None:
-    app.command("queues", help="Show what waits and runs in each queue.")(queues)
+    group = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+    group.callback()(queues)
+    holding.register_queues(group)
+    app.add_typer(group, name="queues", help="Show what waits and runs in each queue; pause one.")
 
 
 def register_workers(app: typer.Typer) -> None:
@@ -21,16 +25,21 @@ def register_leader(app: typer.Typer) -> None:
     app.command("leader", help="Show which coordinator leads.")(leader)
 
 
-def queues(json: JsonOption = False) -> int:
-    """Show what waits and runs in each queue."""
+def queues(context: typer.Context, json: JsonOption = False) -> int:
+    """Show what waits and runs in each queue; pause and resume one."""
+    if context.invoked_subcommand is not None:
+        return 0
     with connect() as client:
         answer = client.queues()
     if json:
         print_document(answer)
         return 0
     columns = ("queue", "ready", "dispatched", "running", "workers", "slots", "slots_free")
-    rows = [tuple(str(row.get(name, "-")) for name in columns) for row in rows_of(answer, "queues")]
-    titles = tuple(name.replace("_", " ").upper() for name in columns)
+    rows = [
+        (*(str(row.get(name, "-")) for name in columns), holding.held_words(row))
+        for row in rows_of(answer, "queues")
+    ]
+    titles = (*(name.replace("_", " ").upper() for name in columns), "PAUSED")
     print_table(titles, rows, empty="no queues: nothing waits and no worker is here")
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from headway.cli import versions
+from headway.cli import holding, versions
 from headway.cli.arguments import JsonOption
 from headway.cli.connection import connect
 from headway.cli.printing import print_document, print_table, rows_of, state_words
@@ -12,14 +12,17 @@ from headway.cli.printing import print_document, print_table, rows_of, state_wor
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(rich_markup_mode=None)
-    group.callback(help="List pipelines; list, compare and restore versions.")(_group)
+    group.callback(help="List, pause and resume pipelines; list, compare and restore versions.")(
+        _group
+    )
     group.command("list", help="List the pipelines.")(list_pipelines)
     versions.register(group)
+    holding.register_pipelines(group)
     app.add_typer(group, name="pipelines")
 
 
 def _group() -> None:
-    """List pipelines; list, compare and restore versions."""
+    """List, pause and resume pipelines; list, compare and restore versions."""
 
 
 def list_pipelines(json: JsonOption = False) -> int:
@@ -34,7 +37,8 @@ def list_pipelines(json: JsonOption = False) -> int:
         last = row.get("last_run") or {}
         names = (str(row.get("pipeline")), str(row.get("team")), str(row.get("owner") or "-"))
         state = state_words(str(last["state"])) if last else "never ran"
-        rows.append((*names, str(row.get("version", "-")), state))
-    titles = ("PIPELINE", "TEAM", "OWNER", "VERSION", "LAST RUN")
+        held = holding.held_words(row)
+        rows.append((*names, str(row.get("version", "-")), state, held))
+    titles = ("PIPELINE", "TEAM", "OWNER", "VERSION", "LAST RUN", "PAUSED")
     print_table(titles, rows, empty="no pipelines; store one with `headway apply FILE`")
     return 0

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from headway.cli import holding
 from headway.cli.arguments import JsonOption
 from headway.cli.connection import connect
 from headway.cli.printing import clock_time, print_document, print_table, rows_of
@@ -15,7 +16,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(rich_markup_mode=None)
     group.command("add", help="Add a team.")(add)
     group.command("list", help="List the teams.")(list_teams)
-    app.add_typer(group, name="team", help="Add and list teams.")
+    holding.register_team(group)
+    app.add_typer(group, name="team", help="Add, list, pause and resume teams.")
 
 
 def add(
@@ -40,8 +42,14 @@ def list_teams(json: JsonOption = False) -> int:
         print_document(answer)
         return 0
     rows = [
-        (str(row.get("name") or row.get("team")), clock_time(row.get("created_at")))
+        (
+            str(row.get("name") or row.get("team")),
+            clock_time(row.get("created_at")),
+            holding.held_words(row),
+        )
         for row in rows_of(answer, "teams")
     ]
-    print_table(("TEAM", "CREATED"), rows, empty="no teams; add one with `headway team add NAME`")
+    print_table(
+        ("TEAM", "CREATED", "PAUSED"), rows, empty="no teams; add one with `headway team add NAME`"
+    )
     return 0

@@ -172,6 +172,13 @@ class Client:
         # Not repeated: whoever asks again is told that there is nothing to do.
         return self._json(Call("POST", f"{_BASE}{where}/{'pause' if pause else 'resume'}", json={}))
 
+    def steer(self, path: str, *, pause: bool, reason: str | None = None) -> Json:
+        """Pause what the path names (`/queues/TEAM.CLASS`, `/teams/NAME`), or let it go on."""
+        body = {"reason": reason} if reason else {}
+        # Not repeated: whoever asks again is told that there is nothing to do.
+        where = f"{_BASE}{path}/{'pause' if pause else 'resume'}"
+        return self._json(Call("POST", where, json=body))
+
     # --- backfills -----------------------------------------------------------------------------
 
     def start_backfill(self, wanted: Mapping[str, Any], *, key: str | None = None) -> Json:

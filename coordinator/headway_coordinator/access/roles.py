@@ -26,6 +26,7 @@ class Action(StrEnum):
     CANCEL_RUN = "cancel_run"
     RETRY_RUN = "retry_run"
     RECOVER_RUN = "recover_run"  # clear and mark its steps, pause and resume it
+    STEER_ADMISSION = "steer_admission"  # pause and resume pipelines, queues and teams
     SEND_EVENTS = "send_events"
     STEER_TRIGGERS = "steer_triggers"
     APPLY = "apply"
@@ -56,6 +57,7 @@ _OPERATOR = _VIEWER | {
     Action.CANCEL_RUN,
     Action.RETRY_RUN,
     Action.RECOVER_RUN,
+    Action.STEER_ADMISSION,
     Action.SEND_EVENTS,
     Action.STEER_TRIGGERS,
 }

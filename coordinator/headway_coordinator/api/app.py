@@ -14,6 +14,7 @@ from headway_coordinator.api import (
     events,
     notifications,
     overview,
+    pauses,
     people,
     pipelines,
     problems,
@@ -75,7 +76,18 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> App:
     app.state.streams = Streams()
     calls = worker_calls(services)
     app.router.routes.extend(worker_routes(services, calls))
-    parts = (runs, recovery, pipelines, events, backfills, notifications, people, secrets, overview)
+    parts = (
+        runs,
+        recovery,
+        pauses,
+        pipelines,
+        events,
+        backfills,
+        notifications,
+        people,
+        secrets,
+        overview,
+    )
     for part in parts:
         # As plain routes, which `check_guarded` can look into.
         app.router.routes.extend(part.router.routes)

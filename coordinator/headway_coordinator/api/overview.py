@@ -16,6 +16,7 @@ from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
 from headway_coordinator.api.paging import Cursor, Limit, answer_page, page
 from headway_coordinator.application.diagnosing import LEASE, diagnose, key_fingerprint
+from headway_coordinator.application.pausing import with_pauses
 from headway_coordinator.application.reading import visible_run
 from headway_coordinator.application.worker_ports import WorkerInfo
 
@@ -31,6 +32,7 @@ RunQuery = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 def queues(parts: Parts, identity: Reader, limit: Limit = 200, cursor: Cursor = None) -> Response:
     """List the queues: what waits, what runs, and how many slots serve them."""
     rows = parts.storage.queries.queues(teams=identity.teams)
+    rows = with_pauses(parts.storage, "queue", rows)
     return answer_page("queues", page(rows, lambda row: str(row["queue"]), limit, cursor))
 
 

@@ -20,6 +20,7 @@ from headway_coordinator.api.paging import Cursor, Limit, answer_page, page
 from headway_coordinator.api.shapes import AddTeam, AddToken, Nothing, RunId
 from headway_coordinator.application.access_ports import Token
 from headway_coordinator.application.identity import create_token, revoke_token
+from headway_coordinator.application.pausing import with_pauses
 
 router = APIRouter(prefix="/api/v1", tags=["access"], route_class=BodyRoute)
 
@@ -33,6 +34,7 @@ Visitor = Annotated[Identity, Depends(Allow(Action.MAKE_TICKET))]
 def teams(parts: Parts, identity: Reader, limit: Limit = 100, cursor: Cursor = None) -> Response:
     """List the teams that the caller may see."""
     rows = [row for row in parts.storage.access.teams() if identity.covers(row["name"])]
+    rows = with_pauses(parts.storage, "team", rows)
     return answer_page("teams", page(rows, lambda r: str(r["name"]), limit, cursor))
 
 

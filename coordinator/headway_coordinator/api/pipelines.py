@@ -20,6 +20,7 @@ from headway_coordinator.api.shapes import (
     VersionPart,
 )
 from headway_coordinator.application.intake import SourceFile, apply_definitions
+from headway_coordinator.application.pausing import with_pauses
 from headway_coordinator.application.versions import (
     current_definition,
     definition_version,
@@ -49,6 +50,7 @@ def pipelines(
 ) -> Response:
     """List the pipelines of the caller's teams with their last run."""
     rows = parts.storage.definitions.listing(teams=identity.teams)
+    rows = with_pauses(parts.storage, "pipeline", rows)
     return answer_page(
         "pipelines", page(rows, lambda r: f"{r['team']}/{r['pipeline']}", limit, cursor)
     )

@@ -76,6 +76,7 @@ class Advancer:
             resolver=resolver,
             plan_of=plans.get,
             windows=lambda ended: capacity.windows(storage, ended),
+            holds=lambda: capacity.holds(storage),
         )
         self._told = (clock.now(), clock.monotonic())
         self._failed: list[str] = []

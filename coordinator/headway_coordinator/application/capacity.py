@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from headway.clock import Clock
 from headway_coordinator.admission.window import Capacity, Window, windows
+from headway_coordinator.application.pause_ports import Holds
 from headway_coordinator.application.ports import Storage
 from headway_coordinator.application.worker_ports import WorkerInfo
 
@@ -34,6 +35,8 @@ class CapacityView:
         self._unclaimed: Counter[str] = Counter()
         self._counted_at: float | None = None
         self._read_at: float | None = None
+        self._holds = Holds()
+        self._held_at: float | None = None
         self._durations: dict[str, deque[timedelta]] = defaultdict(lambda: deque(maxlen=_KEPT))
         self._medians: dict[str, timedelta] = {}
         self._learned: Counter[str] = Counter()
@@ -84,6 +87,14 @@ class CapacityView:
             self._workers = storage.workers.live(self._live_within)
             self._read_at = now
         return self._workers
+
+    def holds(self, storage: Storage) -> Holds:
+        """Return what people hold back, at most `refresh` old."""
+        now = self._clock.monotonic()
+        if self._held_at is None or now - self._held_at >= self._refresh_s:
+            self._holds = Holds(storage.pauses.all())
+            self._held_at = now
+        return self._holds
 
     def learn(self, durations: Iterable[tuple[str, timedelta]]) -> None:
         """Remember how long steps of each queue took."""

@@ -12,6 +12,7 @@ from headway.clock import rfc3339
 from headway.errors import ForbiddenError
 from headway.plan.children import parent_of
 from headway.protocol.queues import step_queue
+from headway_coordinator.application.pause_ports import Holds
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import InGroup, Storage, StoredRun
 from headway_coordinator.application.worker_ports import WorkerInfo
@@ -108,12 +109,14 @@ class _View:
                 self._running[part.worker] = self._running.get(part.worker, 0) + part.count
         lease = storage.leases.current(_LEASE)
         self._leader_gone = lease is None or lease.expires_at < storage.sweeps.database_now()
+        self._holds = Holds(storage.pauses.all())
         self._unclaimed = {u.dispatch.attempt: u for u in storage.sweeps.unclaimed()}
 
     def blockers(self, step: Step) -> list[Blocker]:
         found = [self._with_holders(b) for b in explain(self._state, step.key)]
         if step.status is StepStatus.READY:
-            found += self._admission(step, step.ready_at)
+            held = self._held(step)
+            found += [held] if held else self._admission(step, step.ready_at)
         elif step.live is not None and step.live.id in self._unclaimed:
             entry = self._unclaimed[step.live.id]
             found += self._admission(step, step.ready_at) or [
@@ -169,6 +172,17 @@ class _View:
             message = f"all {slots} slots of the workers of {queue} are taken"
             return [Blocker("no_slot", since, queue, message)]
         return []
+
+    def _held(self, step: Step) -> Blocker | None:
+        """Return who holds the ready step's team, queue or pipeline back."""
+        run, planned = self._state.run, self._state.plan.of(step.key)
+        held = self._holds.queue(step_queue(run.team, planned.resource_class))
+        held = held or self._holds.pipeline(run.team, run.pipeline)
+        if held is None:
+            return None
+        because = f": {held.reason}" if held.reason else ""
+        message = f"{held.subject} is paused by {held.by}{because}"
+        return Blocker("paused", held.at, held.subject, message)
 
     def _busy(self, worker: WorkerInfo) -> bool:
         return self._running.get(worker.worker, 0) >= worker.slots

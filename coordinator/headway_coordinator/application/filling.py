@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -23,6 +24,7 @@ from headway_coordinator.admission.turns import Group
 from headway_coordinator.admission.window import Window
 from headway_coordinator.application.batch import Batch, Incoming, Poison
 from headway_coordinator.application.memory import line_up, stand
+from headway_coordinator.application.pause_ports import Holds
 from headway_coordinator.application.ports import InboxEntry
 from headway_coordinator.application.requests import incoming_of, requested_run
 from headway_coordinator.application.resolving import Resolver, is_outside
@@ -76,6 +78,10 @@ class Known(Protocol):
     backlog: Backlog
     groups: dict[str, Group]
     doubtful_groups: set[str]
+    parked: dict[tuple[str, str], list[tuple[str, Waiting]]]
+
+    def unpark(self, holds: Holds) -> None:
+        """Give what waits and is not held back any more its place in line."""
 
     def due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
         """Remove and return what is due, as (run, step or the empty string for the run itself)."""
@@ -87,7 +93,8 @@ Windows = Callable[[Iterable[str | None]], Mapping[str, Window]]
 class Filler:
     """Fills batches; the thread that advances calls it.
 
-    `windows` is given the workers of attempts that end in the batch: their slots are free.
+    `windows` is given the workers of attempts that end in the batch: their slots are free. `holds`
+    returns what people hold back.
     """
 
     def __init__(
@@ -97,11 +104,13 @@ class Filler:
         resolver: Resolver,
         plan_of: Callable[[str], Plan],
         windows: Windows,
+        holds: Callable[[], Holds] = Holds,
     ) -> None:
         self._memory = memory
         self._resolver = resolver
         self._plan_of = plan_of
         self._windows = windows
+        self._holds = holds
 
     def fill(self, batch: Batch, given: Given) -> bool:
         """Take everything that is given, what is due and what follows, and admit steps.
@@ -216,19 +225,24 @@ class Filler:
             todo = []
 
     def _admit(self, batch: Batch, given: Given) -> bool:
-        """Make attempts of waiting steps, as far as the queues have room; say if a step failed."""
+        """Make attempts of waiting steps, as far as queues have room and nobody holds them back.
+
+        Says whether a step failed.
+        """
         backlog, failed = self._line(batch, given.only), False
-        if not len(backlog):
+        if not len(backlog) and not self._memory.parked:
             return False
+        holds = self._holds()
+        self._memory.unpark(holds)
         ended = [i.worker for i in given.incoming if isinstance(i.event, Finished)]
         windows = self._windows(ended)
         made = Counter(made.queue for made in batch.made())
         for queue in list(backlog.queues()):
             window = windows.get(queue)
-            if window is None:
+            if window is None or holds.queue(queue) is not None:
                 continue
-            room = window.room - made[queue]
-            for waiting in backlog.take(queue, room, lambda w: _waits(batch, w)):
+            room, may_go = window.room - made[queue], partial(self._may_go, batch, holds, queue)
+            for waiting in backlog.take(queue, room, may_go):
                 touched = batch.touch(waiting.run)
                 if touched is not None:
                     work = self._resolver.admission(touched.state, waiting.step, queue)
@@ -236,6 +250,18 @@ class Filler:
                     batch.take(Incoming(waiting.run, work))
         self._resolve(batch)
         return failed
+
+    def _may_go(self, batch: Batch, holds: Holds, queue: str, waiting: Waiting) -> bool:
+        """Say whether the step waits still; one of a paused pipeline is kept aside."""
+        if not _waits(batch, waiting):
+            return False
+        touched = batch.touch(waiting.run)
+        assert touched is not None
+        place = touched.state.run.team, touched.state.run.pipeline
+        if holds.pipeline(*place) is None:
+            return True
+        self._memory.parked.setdefault(place, []).append((queue, waiting))
+        return False
 
     def _line(self, batch: Batch, only: str | None) -> Backlog:
         """Return the line of waiting steps, the batch's own included; of `only` alone."""

@@ -19,6 +19,7 @@ from headway.protocol.queues import step_queue
 from headway_coordinator.admission.backlog import Backlog, Waiting
 from headway_coordinator.admission.turns import Active, Contender, Group
 from headway_coordinator.application.batch import Incoming, Poison
+from headway_coordinator.application.pause_ports import Holds
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import Storage, StorageUnavailable, StoredRun
 from headway_coordinator.application.resolving import is_outside
@@ -44,6 +45,8 @@ class Memory:
         self.backlog = Backlog()
         self.own: deque[Incoming] = deque()
         self.conditions: set[tuple[str, str]] = set()
+        # Waiting steps of paused pipelines, by (team, pipeline), with their queues.
+        self.parked: dict[tuple[str, str], list[tuple[str, Waiting]]] = {}
         self.groups: dict[str, Group] = {}
         self.doubtful_groups: set[str] = set()  # whose turns are to be looked at without an event
         self._timers: list[tuple[datetime, str, str]] = []
@@ -55,6 +58,7 @@ class Memory:
         self.backlog = Backlog()
         self.own.clear()
         self.conditions.clear()
+        self.parked.clear()
         self._timers.clear()
         self.groups.clear()
         self.doubtful_groups.clear()
@@ -140,6 +144,12 @@ class Memory:
             self.conditions.add((state.run.id, step.key))
         else:
             line_up(self.backlog, state, step)
+
+    def unpark(self, holds: Holds) -> None:
+        """Give the waiting steps of pipelines that are not paused any more their place in line."""
+        for team, pipeline in [key for key in self.parked if holds.pipeline(*key) is None]:
+            for queue, waiting in self.parked.pop((team, pipeline)):
+                self.backlog.add(queue, waiting)
 
     def note_run(self, run: Run) -> None:
         if run.deadline_at is not None and run.status not in RUN_TERMINAL:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headway_coordinator.application.advancing_ports import Advancing, Withdrawal
     from headway_coordinator.application.backfill_ports import Backfills
     from headway_coordinator.application.notify_ports import Notifications
+    from headway_coordinator.application.pause_ports import Pauses
     from headway_coordinator.application.trigger_ports import Deciding, Events, Triggers
     from headway_coordinator.application.worker_ports import Sweeps, Workers
 
@@ -247,6 +248,7 @@ class Storage(Protocol):
     events: Events
     backfills: Backfills
     notifications: Notifications
+    pauses: Pauses
 
     def deciding(self, lease: Lease) -> AbstractContextManager[Deciding]:
         """Open the deciding transaction. Raises LeaseLost if the row is not this hold's."""

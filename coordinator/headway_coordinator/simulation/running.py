@@ -21,11 +21,12 @@ from headway.plan.children import child_index
 from headway.plan.model import Kind, Plan
 from headway.protocol.queues import step_queue
 from headway.simulation.parts import SLOTS, Assumed, Simulated
-from headway_coordinator.admission.backlog import Backlog
+from headway_coordinator.admission.backlog import Backlog, Waiting
 from headway_coordinator.admission.turns import Group
 from headway_coordinator.admission.window import Window, windows
 from headway_coordinator.application.batch import Batch, Incoming, Touched
 from headway_coordinator.application.filling import Filler, Given
+from headway_coordinator.application.pause_ports import Holds
 from headway_coordinator.application.resolving import Resolver
 from headway_coordinator.engine.events import Event, Finished, Withdrawn
 from headway_coordinator.engine.model import (
@@ -59,7 +60,11 @@ class _Known:
         self.backlog = Backlog()
         self.groups: dict[str, Group] = {}
         self.doubtful_groups: set[str] = set()
+        self.parked: dict[tuple[str, str], list[tuple[str, Waiting]]] = {}
         self.timers: list[tuple[datetime, str, str]] = []
+
+    def unpark(self, holds: Holds) -> None:
+        """Nobody holds anything back here."""
 
     def remind(self, at: datetime, run: str, key: str) -> None:
         heapq.heappush(self.timers, (at, run, key))

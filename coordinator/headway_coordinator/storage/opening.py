@@ -11,6 +11,7 @@ from headway_coordinator.application.access_ports import Access, Secrets
 from headway_coordinator.application.advancing_ports import Advancing
 from headway_coordinator.application.backfill_ports import Backfills
 from headway_coordinator.application.notify_ports import Notifications
+from headway_coordinator.application.pause_ports import Pauses
 from headway_coordinator.application.ports import (
     Definitions,
     Inbox,
@@ -33,6 +34,7 @@ from headway_coordinator.storage.events import StoredEvents
 from headway_coordinator.storage.inbox import StoredInbox
 from headway_coordinator.storage.leasing import StoredLeases
 from headway_coordinator.storage.notifications import StoredNotifications
+from headway_coordinator.storage.pauses import StoredPauses
 from headway_coordinator.storage.queries import StoredQueries
 from headway_coordinator.storage.runs import StoredRuns
 from headway_coordinator.storage.secrets import StoredSecrets
@@ -96,6 +98,7 @@ class DatabaseStorage:
         self.triggers: Triggers = StoredTriggers(database)
         self.events: Events = StoredEvents(database)
         self.backfills: Backfills = StoredBackfills(database)
+        self.pauses: Pauses = StoredPauses(database)
         self.notifications: Notifications = StoredNotifications(database)
         self.queries: Queries = StoredQueries(database, self.workers, self.sweeps)
 

@@ -46,6 +46,7 @@ BACKFILL_CHOICES = ("all", "failed", "missing")
 BACKFILL_OUTCOMES = ("filtered", "refused")
 TRIGGER_KINDS = ("asset", "event", "pipeline", "schedule", "webhook")
 INBOX_KINDS = ("cancel", "clear", "completion", "mark", "pause", "resume", "retry", "run")
+PAUSE_KINDS = ("pipeline", "queue", "team")
 ROLES = ("admin", "author", "operator", "viewer", "worker")
 
 
@@ -411,6 +412,19 @@ backfill_run = Table(
     _index("backfill_run_waiting", "backfill", "logical_date", where=DATE_WAITING),
     _index("backfill_run_open", "backfill", where=DATE_OPEN),
     postgresql_with=_MOVING,
+)
+
+pause = Table(
+    "pause",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("team", Text, primary_key=True),
+    # The pipeline's, the queue's class, or empty: the whole team.
+    Column("name", Text, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text),
+    _check("kind", PAUSE_KINDS),
 )
 
 inbox = Table(

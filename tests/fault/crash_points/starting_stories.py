@@ -75,6 +75,23 @@ def steering_a_trigger(stage: Stage) -> Iterator[None]:
     assert not is_paused()
 
 
+def holding_a_queue(stage: Stage) -> Iterator[None]:
+    """A queue is paused and goes on again."""
+    pauses = stage.cluster.storage.pauses
+
+    def steer() -> None:
+        for pause in (True, False):
+            # By the request that got no answer it may be so already.
+            with suppress(ConflictError):
+                stage.cluster.client.steer(f"/queues/{TEAM}.idle", pause=pause)
+
+    stage.wish(steer)
+    yield
+    yield
+    wait_until(stage.ask, what="the steering")
+    assert pauses.all() == []
+
+
 def backfilling(stage: Stage) -> Iterator[None]:
     """Three dates are backfilled, two at a time: each gets one run, and then it is done."""
     client = stage.cluster.client

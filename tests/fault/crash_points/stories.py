@@ -23,6 +23,7 @@ from tests.fault.crash_points.stage import TEAM, Stage
 from tests.fault.crash_points.starting_stories import (
     backfilling,
     forgetting_events,
+    holding_a_queue,
     sending_an_event,
     steering_a_backfill,
     steering_a_trigger,
@@ -154,6 +155,9 @@ STORIES: Mapping[str, Story] = {
     "notifications.forget": forgetting_events,
     "notifications.retry": telling_once_more,
     "notifications.retry.rows": telling_once_more,
+    "pauses.hold": holding_a_queue,
+    "pauses.lift": holding_a_queue,
+    "pauses.steer.rows": holding_a_queue,
     "triggers.pause": steering_a_trigger,
     "triggers.resume": steering_a_trigger,
     "triggers.steer.rows": steering_a_trigger,

@@ -16,7 +16,15 @@ LOOK = {
     "read_teams",
     "make_ticket",
 }
-RUN = {"start_run", "cancel_run", "retry_run", "recover_run", "read_audit", "read_secrets"}
+RUN = {
+    "start_run",
+    "cancel_run",
+    "retry_run",
+    "recover_run",
+    "steer_admission",
+    "read_audit",
+    "read_secrets",
+}
 RUN |= {"send_events", "steer_triggers"}
 WRITE = {"apply", "manage_secrets"}
 MANAGE = {"manage_tokens", "manage_teams", "manage_keys"}

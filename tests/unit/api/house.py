@@ -197,6 +197,10 @@ class House:
         """Let the leader decide on what came in."""
         Decider(self.storage, Conditions(Wishes()), self.clock).decide(self.lease)
 
+    def load(self) -> None:
+        """Let the leader forget all and read the rows, as a new one does."""
+        self._advancer.load()
+
     def lead(self) -> None:
         """Let the leader apply the inbox and admit what is ready."""
         for _ in range(5):

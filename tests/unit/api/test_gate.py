@@ -17,6 +17,7 @@ from tests.unit.api.house import House
 
 VALUES = {"id": "r1", "team": "analytics", "name": "sales", "step": "extract", "version": "1"}
 VALUES |= {"attempt": "r1-0-1", "sha256": "0" * 64, "source": "github", "trigger": "event"}
+VALUES |= {"queue": "analytics.small"}
 FOREIGN = {"/api/v1/events", "/api/v1/hooks/github/sales"}
 SUFFIXES = ["/", "/healthz", "/readyz", "%2fhealthz", ";/healthz", "?x=/healthz", "//", "/.."]
 

@@ -29,6 +29,8 @@ def _leaves(path: str, command: Any) -> Iterator[tuple[str, Any]]:
     if not below:
         yield path, command
         return
+    if getattr(command, "invoke_without_command", False) and command.params:
+        yield path, command
     for name, each in below.items():
         yield from _leaves(f"{path} {name}", each)
 

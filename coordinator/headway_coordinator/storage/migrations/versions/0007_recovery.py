@@ -1,4 +1,4 @@
-"""What people ask of runs that went wrong: more kinds of requests, and who holds a run back."""
+"""What people ask of runs that went wrong: more kinds of requests, and what is held back."""
 
 from __future__ import annotations
 
@@ -25,9 +25,21 @@ _COLUMNS = (
 def upgrade() -> None:
     op.add_column("run", sa.Column("paused", Document(), nullable=True))
     _allow(_KINDS)
+    op.create_table(
+        "pause",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("team", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("at", Moment(), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.CheckConstraint("kind IN ('pipeline', 'queue', 'team')", name=op.f("pause_kind_ck")),
+        sa.PrimaryKeyConstraint("kind", "team", "name", name="pause_pk"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("pause")
     op.execute(sa.text(f"DELETE FROM inbox WHERE NOT ({_one_of(_BEFORE)})"))
     _allow(_BEFORE)
     op.drop_column("run", "paused")
