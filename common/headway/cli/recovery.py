@@ -15,6 +15,7 @@ from headway.cli.arguments import (
     RunArgument,
     YesOption,
     demand_consent,
+    parameters,
 )
 from headway.cli.connection import connect, run_id
 from headway.cli.printing import clean, print_document, rows_of
@@ -31,6 +32,7 @@ ForceOption = Annotated[
 def register(group: typer.Typer) -> None:
     group.command("clear", help="Do steps of a run again, and what follows them.")(clear)
     group.command("mark", help="Give steps a state by hand.")(mark)
+    group.command("rerun", help="Start a run anew, with the same params or others.")(rerun)
     group.command("pause", help="Start nothing new of a run for now.")(pause)
     group.command("resume", help="Let a paused run go on.")(resume)
 
@@ -113,6 +115,30 @@ def _outputs(text: str) -> dict[str, Any]:
         message = "--output takes one JSON object, name to value"
         raise DefinitionError(message, code="usage")
     return value
+
+
+def rerun(
+    id: RunArgument,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--param", metavar="KEY=VALUE", help="Another value, or @FILE.json."),
+    ] = None,
+    latest: Annotated[
+        bool, typer.Option("--latest", help="With the newest definition, not the run's own.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until it has ended.")] = False,
+    reason: ReasonOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Start a new run with the params and the definition of another, and as much otherwise."""
+    body = {"params": parameters(param or []), "latest": latest, **_because(reason)}
+    with connect() as client:
+        answer = client.ask_run(run_id(client, id), "rerun", body)
+        if wait:
+            from headway.cli.starting import wait_for_end
+
+            return wait_for_end(client, answer, as_json=json)
+    return _done(answer, f"does run {answer.get('rerun_of')} again; see", as_json=json)
 
 
 def pause(id: RunArgument, reason: ReasonOption = None, json: JsonOption = False) -> int:

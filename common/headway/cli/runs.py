@@ -129,6 +129,8 @@ def _print_facts(run: Snapshot) -> None:
     print(f"definition {str(raw.get('digest'))[:12]}, version {raw.get('version', '-')}")
     if raw.get("params"):
         print("params: " + ", ".join(f"{k}={one_line(v, 60)}" for k, v in raw["params"].items()))
+    for again in rows_of(raw, "reruns")[:_REQUESTS_SHOWN]:
+        print(clean(f"done again by run {again.get('id')}: {again.get('state')}"))
     _print_requests(rows_of(raw, "requests"))
     print()
 
@@ -156,6 +158,9 @@ def _origin(origin: Any) -> str:
     if origin.get("event"):
         many = f", the last of {origin['events']} events" if origin.get("events") else ""
         words.append(f"trigger {origin.get('trigger')}, event {origin['event']}{many}")
+    if origin.get("rerun_of"):
+        because = f": {origin['reason']}" if origin.get("reason") else ""
+        words.append(f"run {origin['rerun_of']} once more{because}")
     if origin.get("backfill"):
         words.append(f"backfill {origin['backfill']}")
     if start and end:

@@ -11,13 +11,15 @@ from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
 from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
-from headway_coordinator.api.shapes import Asked, ClearSteps, Key, MarkSteps, RunId
+from headway_coordinator.api.shapes import Asked, ClearSteps, Key, MarkSteps, RerunRun, RunId
 from headway_coordinator.application import recovering
 from headway_coordinator.application.recovering import Verb, Wish
+from headway_coordinator.application.rerunning import Rerun, rerun
 from headway_coordinator.application.services import Services
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=BodyRoute)
 
+Starter = Annotated[Identity, Depends(Allow(Action.START_RUN))]
 Recoverer = Annotated[Identity, Depends(Allow(Action.RECOVER_RUN))]
 
 
@@ -41,6 +43,19 @@ def mark(
     """Give steps a state by hand."""
     wish = Wish("mark", body.model_dump())
     return answer(_asked(parts, identity, id, wish, key), 202)
+
+
+@router.post("/runs/{id}/rerun", status_code=202)
+def again(
+    parts: Parts, identity: Starter, id: RunId, body: RerunRun | None = None, key: Key = None
+) -> Response:
+    """Start a new run with the params and the definition of this one, or with others."""
+    given = body or RerunRun()
+    wanted = Rerun(given.params, given.latest, given.reason, key)
+    run = rerun(parts.storage, parts.clock, identity, id, wanted)
+    parts.nudge()
+    told = {"id": run.id, "pipeline": run.pipeline, "state": run.state, "created": run.created}
+    return answer({**told, "rerun_of": id}, 202)
 
 
 @router.post("/runs/{id}/pause", status_code=202)

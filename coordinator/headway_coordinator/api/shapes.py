@@ -141,6 +141,13 @@ class ClearSteps(Asked):
     dry_run: bool = False
 
 
+class RerunRun(Asked):
+    """`params` replace the old run's by name; `latest`: of the newest definition."""
+
+    params: Annotated[dict[str, Any], AfterValidator(_storable)] = {}
+    latest: bool = False
+
+
 class MarkSteps(Asked):
     """`outputs`: of the one step that is marked as succeeded. `force`: stop what runs first."""
 

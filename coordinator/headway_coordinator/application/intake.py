@@ -51,16 +51,21 @@ class AcceptedRun:
 
 
 def accept_run(
-    storage: Storage, clock: Clock, identity: Identity, wanted: RunRequest
+    storage: Storage,
+    clock: Clock,
+    identity: Identity,
+    wanted: RunRequest,
+    definition: StoredDefinition | None = None,
 ) -> AcceptedRun:
-    """Record a run of the newest version of a pipeline, with its parameters bound.
+    """Record a run of a definition, or of the pipeline's newest one, with its parameters bound.
 
     Raises:
         ForbiddenError: no such pipeline is within the identity's scope (404).
         DefinitionError: the parameters do not fit, or the pipeline's name needs its team.
         ConflictError: the key was used for another request.
     """
-    definition = wanted_definition(storage, identity, wanted.pipeline, wanted.team)
+    if definition is None:
+        definition = wanted_definition(storage, identity, wanted.pipeline, wanted.team)
     run = ids.new_id(clock)
     logical_date = wanted.logical_date or clock.now()
     entry, created = storage.inbox.add(

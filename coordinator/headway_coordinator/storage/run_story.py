@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Select, func, or_, select
 
 from headway.plan.children import child_index
 from headway_coordinator.storage.documents import clean_text
-from headway_coordinator.storage.schema import attempt, definition, inbox, run, step
+from headway_coordinator.storage.schema import RUN_AGAIN, attempt, definition, inbox, run, step
 
 _REQUESTS_SHOWN = 50
 
@@ -77,6 +77,7 @@ def show_run(
     rows = sorted([*own, *children], key=lambda row: (row.idx, child_index(row.step) or -1))
     attempts = _attempts(connection, id, None if not children else [row.step for row in children])
     story["requests"] = [_request(r) for r in connection.execute(_requests(id))]
+    story["reruns"] = [dict(r._mapping) for r in connection.execute(_reruns(id))]
     story["steps"] = [_shown(row, attempts[row.step], counts) for row in rows]
     return story
 
@@ -134,6 +135,13 @@ def _requests(id: str) -> Select[Any]:
         inbox.c.result,
     ).where(inbox.c.run == id, inbox.c.kind.not_in(("completion", "run")))  # fmt: skip
     return wanted.order_by(inbox.c.id.desc()).limit(_REQUESTS_SHOWN)
+
+
+def _reruns(id: str) -> Select[Any]:
+    """The runs that did this one again, newest first."""
+    again = select(run.c.id, run.c.state, run.c.actor, run.c.created_at)
+    again = again.where(run.c.rerun_of == id, RUN_AGAIN)
+    return again.order_by(run.c.created_at.desc(), run.c.id.desc()).limit(_REQUESTS_SHOWN)
 
 
 def _request(row: Row[Any]) -> dict[str, Any]:
@@ -232,5 +240,6 @@ def _accepted(row: Row[Any]) -> dict[str, Any]:
         "origin": body.get("origin"),
         "paused": None,
         "requests": [],
+        "reruns": [],
         "steps": [],
     }

@@ -20,7 +20,7 @@ _RUN_MOVED = (
 )  # fmt: skip
 _RUN_NEW = (
     "id", "team", "pipeline", "digest", "params", "actor", "priority", "logical_date",
-    "created_at", "group_key", "origin", *_RUN_MOVED,
+    "created_at", "group_key", "origin", "rerun_of", *_RUN_MOVED,
 )  # fmt: skip
 _STEP_MOVED = (
     "state", "attempts", "failures", "losses", "reason", "due_at", "ready_at", "finished_at",
@@ -143,6 +143,7 @@ def _new_run(made: Run) -> tuple[Any, ...]:
         made.created_at,
         made.group,
         made.origin or None,
+        made.origin.get("rerun_of"),
         *_run_fields(made),
     )
 

@@ -57,6 +57,7 @@ def one_of(column: str, values: Iterable[str]) -> TextClause:
 
 
 RUN_OPEN = one_of("run.state", set(RunStatus) - RUN_TERMINAL)
+RUN_AGAIN = text("run.rerun_of IS NOT NULL")
 STEP_OPEN = one_of("step.state", set(StepStatus) - STEP_TERMINAL)
 ATTEMPT_DISPATCHED = text("attempt.state = 'dispatched'")
 ATTEMPT_RUNNING = text("attempt.state = 'running'")
@@ -179,11 +180,14 @@ run = Table(
     Column("quarantine", Text),
     Column("group_key", Text),
     Column("origin", Document),
+    # The run that it does again; `origin` says so, too.
+    Column("rerun_of", Text),
     # Of a paused run: {at, by, reason}.
     Column("paused", Document),
     _check("state", RunStatus),
     CheckConstraint(f"verdict IS NULL OR {one_of('verdict', RUN_TERMINAL)}", name="verdict"),
     _index("run_open", "created_at", "id", where=RUN_OPEN),
+    _index("run_rerun_of", "rerun_of", where=RUN_AGAIN),
     Index("run_newest", "created_at", "id"),
     Index("run_of_pipeline", "team", "pipeline", "created_at", "id"),
     postgresql_with=_MOVING,

@@ -82,3 +82,16 @@ def test_pause_and_resume(headway: Command, api: ApiDouble, verb: str) -> None:
     assert api.asked[-1].body == {"reason": "the source is down"}
     api.on(f"POST /runs/{ID}/{verb}", problem(409, "not_now", "only a running run"))
     assert headway("runs", verb, ID).status == 4
+
+
+def test_rerun(headway: Command, api: ApiDouble) -> None:
+    told = {"id": "new", "pipeline": "p", "state": "queued", "created": True, "rerun_of": ID}
+    api.on(f"POST /runs/{ID}/rerun", Reply(told, 202))
+    done = headway("runs", "rerun", ID, "-p", "day=2026-01-02", "--latest", "--reason", "mended")
+    assert (done.status, done.out) == (
+        0,
+        f"new: does run {ID} again; see headway runs show new\n",
+    )
+    wanted = {"params": {"day": "2026-01-02"}, "latest": True, "reason": "mended"}
+    assert api.asked[-1].body == wanted
+    assert headway("runs", "rerun", ID, "--json").document == told

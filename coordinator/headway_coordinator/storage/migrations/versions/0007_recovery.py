@@ -23,6 +23,9 @@ _COLUMNS = (
 
 
 def upgrade() -> None:
+    op.add_column("run", sa.Column("rerun_of", sa.Text(), nullable=True))
+    again = sa.text("rerun_of IS NOT NULL")
+    op.create_index("run_rerun_of", "run", ["rerun_of"], postgresql_where=again, sqlite_where=again)
     op.add_column("run", sa.Column("paused", Document(), nullable=True))
     _allow(_KINDS)
     op.create_table(
@@ -43,6 +46,8 @@ def downgrade() -> None:
     op.execute(sa.text(f"DELETE FROM inbox WHERE NOT ({_one_of(_BEFORE)})"))
     _allow(_BEFORE)
     op.drop_column("run", "paused")
+    op.drop_index("run_rerun_of", "run")
+    op.drop_column("run", "rerun_of")
 
 
 def _one_of(kinds: Iterable[str]) -> str:
