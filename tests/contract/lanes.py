@@ -17,7 +17,8 @@ from headway_coordinator.application.ports import (
     Lease,
 )
 from headway_coordinator.application.requests import requested_run
-from headway_coordinator.engine.model import RunMoved, RunState
+from headway_coordinator.engine.model import RunMoved
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import RunStatus
 from headway_coordinator.schedule.backfilling import Date
 from tests.contract.deciders import Deciders, InProcess, schedule_trigger

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, create_engine, exc, text
@@ -72,6 +73,20 @@ def test_the_migrations_make_what_the_tables_say(engine: Engine) -> None:
 
 def test_an_upgraded_database_is_at_the_newest_revision(url: str) -> None:
     assert current_revision(url) == newest_revision() == upgrade(url)
+
+
+def test_an_upgrade_may_take_its_time(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits of requests would end it amid a large table, or on a busy machine."""
+    found: list[str] = []
+
+    def look(config: Any, _revision: str) -> None:
+        connection: Connection = config.attributes["connection"]
+        for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            found.append(connection.execute(text(f"SHOW {limit}")).scalar_one())
+
+    monkeypatch.setattr(command, "upgrade", look)
+    upgrade(postgres_url)
+    assert found == ["0", "0"]
 
 
 def test_a_new_database_has_no_revision_and_says_what_to_do(tmp_path: Path) -> None:

@@ -25,11 +25,11 @@ from headway_coordinator.engine.model import (
     AttemptMade,
     Live,
     Run,
-    RunState,
     Step,
     StepMoved,
     StopAttempts,
 )
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import RunStatus, StepStatus
 
 NOW = datetime(2026, 3, 1, 6, 0, 0, 123456, tzinfo=UTC)

@@ -23,8 +23,8 @@ ADVANCE = _in(
     "engine/advance.py",
     (
         "an old attempt ends the new one",
-        "if step.live is None or step.live.id != attempt or",
-        "if step.live is None or",
+        "or step.live is None or step.live.id != attempt or",
+        "or step.live is None or",
     ),
     ("the fence is not looked at", " or step.live.fence != fence:", ":"),
     (
@@ -37,11 +37,11 @@ ADVANCE = _in(
         "if failures > planned.retry.max or",
         "if failures >= planned.retry.max or",
     ),
-    ("a cancelling run tries again", "max or _stopping(draft, step):", "max:"),
+    ("a cancelling run tries again", "max or stopping(draft, step):", "max:"),
     ("one loss too many", "elif losses > LOSS_LIMIT:", "elif losses > LOSS_LIMIT + 1:"),
     (
         "a lost step starts again in a cancelling run",
-        "    if _stopping(draft, step):\n        draft.end(step, StepStatus.CANCELLED,",
+        "    if stopping(draft, step):\n        draft.end(step, StepStatus.CANCELLED,",
         "    if False:\n        draft.end(step, StepStatus.CANCELLED,",
     ),
     ("a loss is not counted", "losses = step.losses + 1", "losses = step.losses"),
@@ -57,7 +57,7 @@ ADVANCE = _in(
     ),
     (
         "an old expression error fails a pending step",
-        "READY and not awaits_condition(draft.state, planned):",
+        "READY and not waits:",
         "READY and step.status is not StepStatus.PENDING:",
     ),
     ("the answer is turned round", "    if event.value:\n", "    if not event.value:\n"),
@@ -69,8 +69,8 @@ ADVANCE = _in(
     ("the deadline comes early", " or draft.now < draft.run.deadline_at:", ":"),
     (
         "the deadline cancels",
-        "return _cancel(draft, RunStatus.TIMED_OUT,",
-        "return _cancel(draft, RunStatus.CANCELLED,",
+        "return cancel(draft, RunStatus.TIMED_OUT,",
+        "return cancel(draft, RunStatus.CANCELLED,",
     ),
     ("a dispatched step is asked for again and again", "RUNNING, due_at=None)", "RUNNING)"),
     (
@@ -84,26 +84,71 @@ ADVANCE = _in(
         'if event.reason == "":',
     ),
     (
+        "a retry waits longer than its cap",
+        "delay = min(retry.delay, retry.cap)",
+        "delay = retry.delay",
+    ),
+    (
+        "a timeout looks like a failure",
+        '"timed_out" if event.outcome == "timed_out" else',
+        '"failed" if event.outcome == "timed_out" else',
+    ),
+    ("outputs are forgotten", "outputs=event.outputs, ", ""),
+    ("the lease's end is forgotten", "            event.expired,\n", ""),
+)
+
+CANCELLING = _in(
+    "engine/cancelling.py",
+    (
         "a cancel comes twice",
         "if run.status is RunStatus.CANCELLING and not in_finally:",
         "if False:",
     ),
     (
         "a cancel skips what is not the first part",
-        "if planned.final is not in_finally:",
-        "if planned.final is in_finally:",
+        "if planned.final is not in_finally or",
+        "if planned.final is in_finally or",
     ),
     (
         "a cancel ends live steps itself",
         "        if step.live is not None:\n            live.append",
         "        if step.live is None:\n            live.append",
     ),
+    ("a cancel keeps the deadline", '"deadline_at": None, ', ""),
+    (
+        "a cancel forgets the items that run",
+        "            found += [c for c in children if _is_started(c)]\n",
+        "            pass\n",
+    ),
+)
+
+FOREACH = _in(
+    "engine/foreach.py",
     (
         "what is cancelled in finally may try again",
         "return step.reason == STOP_ASKED or not",
         "return not",
     ),
-    ("a cancel keeps the deadline", "reason=reason, deadline_at=None)", "reason=reason)"),
+    (
+        "one more item may fail",
+        "elif children.bad > foreach.tolerated(items):",
+        "elif children.bad > foreach.tolerated(items) + 1:",
+    ),
+    ("all items start at once", "if room <= 0:", "if False:"),
+    (
+        "other items keep what was done",
+        "        _begin_anew(draft, step, len(event.items))\n",
+        "        pass\n",
+    ),
+    (
+        "a step ends while an item runs",
+        "if children.open or by_hand(",
+        "if by_hand(",
+    ),
+)
+
+RECOVERY = _in(
+    "engine/recovery.py",
     (
         "a retry repeats what succeeded",
         "again = planned.final or step.status is not StepStatus.SUCCEEDED",
@@ -117,21 +162,10 @@ ADVANCE = _in(
     ),
     (
         "a retry does not look at the steps",
-        "            draft.reopen(step)\n    begin(draft)\n",
-        "            draft.reopen(step)\n",
+        "    if draft.run.status is RunStatus.RUNNING:\n        begin(draft)\n    return None",
+        "    return None",
     ),
-    (
-        "a retry waits longer than its cap",
-        "delay = min(retry.delay, retry.cap)",
-        "delay = retry.delay",
-    ),
-    (
-        "a timeout looks like a failure",
-        '"timed_out" if event.outcome == "timed_out" else',
-        '"failed" if event.outcome == "timed_out" else',
-    ),
-    ("outputs are forgotten", "outputs=event.outputs, ", ""),
-    ("the lease's end is forgotten", "            event.expired,\n", ""),
+    ("a retry forgets the items", "draft.reopen_children(step, done=planned.final)", "pass"),
 )
 
 DRAFT = _in(
@@ -153,13 +187,13 @@ DRAFT = _in(
     ),
     (
         "dependents are not looked at",
-        "self.touched.extend(self.plan.dependents.get(step.key, ()))",
-        "self.touched.extend(())",
+        "            return\n        self.touched.extend(self.plan.dependents.get(step.key, ()))\n",
+        "            return\n",
     ),
     (
         "a reopened step counts its attempts from zero",
-        "Step(step.key, attempts=step.attempts)",
-        "Step(step.key)",
+        "again = Step(step.key, attempts=step.attempts, ",
+        "again = Step(step.key, ",
     ),
     ("the draft writes to the state", "self._state = state.overlay()", "self._state = state"),
     (
@@ -167,19 +201,19 @@ DRAFT = _in(
         "return Decision(tuple(self._changes), tuple(self._effects))",
         "return Decision(tuple(self._changes), tuple([*self._effects] * 2))",
     ),
-    ("the queue timeout is lost", "due = self.now + wait if wait else None", "due = None"),
+    (
+        "the queue timeout is lost",
+        "return self.now + planned.queue_timeout if planned.queue_timeout and waits else None",
+        "return None",
+    ),
 )
 
 SETTLE = _in(
     "engine/settle.py",
-    (
-        "finally starts with the rest",
-        "        return state.open_main == 0\n",
-        "        return True\n",
-    ),
+    ("finally starts with the rest", "return started and state.open_main == 0", "return started"),
     (
         "a cancelling run starts steps",
-        "    return state.run.status is RunStatus.RUNNING\n",
+        "    return status is RunStatus.RUNNING\n",
         "    return True\n",
     ),
     ("the run ends before finally", "    if draft.open_final:\n", "    if False:\n"),
@@ -195,14 +229,14 @@ SETTLE = _in(
     ),
     (
         "a settled run does not end",
-        "in RUN_TERMINAL or draft.open_main:",
-        "in RUN_TERMINAL or draft.open_main or draft.touched is not None:",
+        "is RunStatus.QUEUED or draft.open_main:",
+        "is RunStatus.QUEUED or True:",
     ),
     ("an allowed failure fails the run", " and not planned.allow_failure:", ":"),
     (
         "a cancelled step lets the run succeed",
-        "(StepStatus.FAILED, StepStatus.CANCELLED)",
-        "(StepStatus.FAILED,)",
+        "in (StepStatus.FAILED, StepStatus.CANCELLED) and not planned",
+        "in (StepStatus.FAILED,) and not planned",
     ),
     ("the verdict forgets who stopped the run", "if run.verdict is not None:", "if False:"),
     (
@@ -222,8 +256,8 @@ SETTLE = _in(
     ),
 )
 
-MODEL = _in(
-    "engine/model.py",
+STATE = _in(
+    "engine/state.py",
     (
         "an overlay shares its steps",
         "            Layer(self.steps),\n",
@@ -234,7 +268,7 @@ MODEL = _in(
         "            Layer(self.tallies),\n",
         "            self.tallies,\n",
     ),
-    ("reopening does not count back", "change = 1 if after.terminal else -1", "change = 1"),
+    ("reopening does not count back", "counted[tally_field(planned, before.status)] = -1", "pass"),
     (
         "skipped counts as succeeded",
         '            return "skipped"\n',
@@ -307,4 +341,14 @@ ADMISSION = (
     ),
 )
 
-MUTANTS = (*ADVANCE, *DRAFT, *SETTLE, *MODEL, *RULES, *ADMISSION)
+MUTANTS = (
+    *ADVANCE,
+    *CANCELLING,
+    *FOREACH,
+    *RECOVERY,
+    *DRAFT,
+    *SETTLE,
+    *STATE,
+    *RULES,
+    *ADMISSION,
+)

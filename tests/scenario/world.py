@@ -25,7 +25,7 @@ from headway_coordinator.application.completions import record_completions
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import StorageUnavailable
 from headway_coordinator.engine import invariants
-from headway_coordinator.engine.model import RunState
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.loops.leadership import LEASE_NAME
 from headway_coordinator.storage.opening import open_storage
 from headway_coordinator.storage.schema import metadata

@@ -18,6 +18,8 @@ from typing import NoReturn
 
 import pytest
 
+_PORTS = range(20_000, 32_000)
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -62,11 +64,16 @@ def missing(what: str, hint: str) -> NoReturn:
 
 
 def free_port() -> int:
-    """Return a loopback TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback TCP port that was free a moment ago.
+
+    It lies below those that systems give to outgoing connections: of these one would be taken by
+    anybody before the server that it is for has started.
+    """
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def unique_name(prefix: str) -> str:

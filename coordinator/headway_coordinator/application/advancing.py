@@ -37,7 +37,8 @@ from headway_coordinator.engine.events import (
     Finished,
     Withdrawn,
 )
-from headway_coordinator.engine.model import AttemptMade, RunState
+from headway_coordinator.engine.model import AttemptMade
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import RUN_TERMINAL, STEP_TERMINAL, StepStatus
 
 log = structlog.get_logger("headway.advance")

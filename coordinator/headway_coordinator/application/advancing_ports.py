@@ -15,11 +15,11 @@ from headway_coordinator.engine.model import (
     AttemptMade,
     Run,
     RunMoved,
-    RunState,
     Step,
     StepMoved,
     StopAttempts,
 )
+from headway_coordinator.engine.state import RunState
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,12 @@ from headway_coordinator.engine.model import (
     Run,
     RunCreated,
     RunMoved,
-    RunState,
     Step,
     StepMoved,
     StopAttempts,
-    apply,
 )
 from headway_coordinator.engine.recovery import details
+from headway_coordinator.engine.state import RunState, apply
 from headway_coordinator.engine.states import StepStatus
 
 

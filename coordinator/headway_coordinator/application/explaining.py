@@ -17,7 +17,8 @@ from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import InGroup, Storage, StoredRun
 from headway_coordinator.application.worker_ports import WorkerInfo
 from headway_coordinator.engine.explain import Blocker, explain
-from headway_coordinator.engine.model import RunState, Step
+from headway_coordinator.engine.model import Step
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import RUN_TERMINAL, StepStatus
 
 _MOST_CHILDREN = 20

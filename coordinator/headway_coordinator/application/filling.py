@@ -37,7 +37,8 @@ from headway_coordinator.engine.events import (
     Refused,
     Unresolvable,
 )
-from headway_coordinator.engine.model import Run, RunState
+from headway_coordinator.engine.model import Run
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import StepStatus
 
 log = structlog.get_logger("headway.advance")

@@ -25,8 +25,9 @@ from headway_coordinator.application.ports import Storage, StorageUnavailable, S
 from headway_coordinator.application.resolving import is_outside
 from headway_coordinator.engine import invariants
 from headway_coordinator.engine.events import Withdrawn
-from headway_coordinator.engine.model import Run, RunState, Step
+from headway_coordinator.engine.model import Run, Step
 from headway_coordinator.engine.settle import outstanding
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus, StepStatus
 
 log = structlog.get_logger("headway.memory")

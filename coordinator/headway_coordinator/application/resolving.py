@@ -39,7 +39,8 @@ from headway_coordinator.engine.events import (
     Unresolvable,
 )
 from headway_coordinator.engine.foreach import NOT_COLLECTED
-from headway_coordinator.engine.model import Run, RunState, plain_outputs
+from headway_coordinator.engine.model import Run, plain_outputs
+from headway_coordinator.engine.state import RunState
 
 _CACHE_LIMIT = 10_000
 MOST_ITEMS = 10_000

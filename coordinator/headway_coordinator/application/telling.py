@@ -11,7 +11,8 @@ from headway.clock import Clock, rfc3339
 from headway.plan.model import Plan
 from headway_coordinator.application.batch import Batch, Touched
 from headway_coordinator.application.trigger_ports import NewEvent
-from headway_coordinator.engine.model import Run, RunState, Step, plain_outputs
+from headway_coordinator.engine.model import Run, Step, plain_outputs
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import RUN_TERMINAL, StepStatus
 from headway_coordinator.triggers.keys import short
 

@@ -12,7 +12,8 @@ from headway.ids import attempt_id, attempted_step
 from headway.plan.children import child_index, child_key
 from headway.plan.model import Plan, PlanStep
 from headway_coordinator.engine import recovery
-from headway_coordinator.engine.byhand import by_hand, is_marking
+from headway_coordinator.engine.byhand import by_hand
+from headway_coordinator.engine.cancelling import cancel
 from headway_coordinator.engine.draft import Draft
 from headway_coordinator.engine.events import (
     Admitted,
@@ -33,22 +34,19 @@ from headway_coordinator.engine.events import (
     Unresolvable,
     Withdrawn,
 )
-from headway_coordinator.engine.foreach import STOP_ASKED, expand, stopping
+from headway_coordinator.engine.foreach import expand, stopping
 from headway_coordinator.engine.model import (
     AttemptEnded,
     AttemptMade,
     Decision,
     Live,
     Run,
-    RunState,
     Step,
     StopAttempts,
 )
 from headway_coordinator.engine.settle import awaits_condition, begin, settle
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import (
-    RUN_REOPENED,
-    RUN_TERMINAL,
-    STEP_REOPENED,
     RunStatus,
     StepStatus,
 )
@@ -108,13 +106,13 @@ def advance(state: RunState, event: Event, now: datetime) -> Decision:
         case Due():
             ignored = _due(draft, event)
         case CancelRequested():
-            ignored = _cancel(draft, RunStatus.CANCELLED, event.reason or f"by {event.actor}")
+            ignored = cancel(draft, RunStatus.CANCELLED, event.reason or f"by {event.actor}")
         case Opened():
             ignored = _opened(draft)
         case Refused():
-            ignored = _cancel(draft, RunStatus.FAILED, event.message)
+            ignored = cancel(draft, RunStatus.FAILED, event.message)
         case RetryRequested():
-            ignored = _retry(draft)
+            ignored = recovery.retry(draft)
         case ClearRequested() | MarkRequested() | PauseRequested() | ResumeRequested():
             ignored = recovery.take(draft, event)
         case _:
@@ -300,7 +298,7 @@ def _due(draft: Draft, event: Due) -> str | None:
     if event.step is None:
         if draft.run.deadline_at is None or draft.now < draft.run.deadline_at:
             return "the run's deadline has not come"
-        return _cancel(draft, RunStatus.TIMED_OUT, "timeout")
+        return cancel(draft, RunStatus.TIMED_OUT, "timeout")
     step = draft.steps.get(event.step)
     if step is None or step.due_at is None or draft.now < step.due_at:
         return "nothing is due"
@@ -336,82 +334,4 @@ def _opened(draft: Draft) -> str | None:
     if draft.run.status is not RunStatus.QUEUED:
         return f"the run is {draft.run.status}, not queued"
     _start(draft)
-    return None
-
-
-def _cancel(draft: Draft, verdict: RunStatus, reason: str) -> str | None:
-    """Stop the run: what waits is cancelled, what runs is asked to stop, `finally` still runs.
-
-    Asked for during `finally`, that is stopped too. A run that has not started has nothing to
-    clean up: it ends with no step of it, `finally` or not, having run.
-    """
-    run = draft.run
-    if run.status in RUN_TERMINAL:
-        return f"the run has ended as {run.status}"
-    if run.status is RunStatus.QUEUED:
-        draft.move_run(RunStatus.CANCELLING, verdict=verdict, reason=reason)
-        for key in [*draft.steps]:
-            if not draft.steps[key].terminal:
-                draft.end(draft.steps[key], StepStatus.CANCELLED, reason="cancelled")
-        return None
-    in_finally = draft.open_main == 0
-    if run.status is RunStatus.CANCELLING and not in_finally:
-        return "the run is being cancelled already"
-    if run.status is not RunStatus.CANCELLING:
-        stopped = {"verdict": verdict, "reason": reason, "deadline_at": None, "paused": None}
-        draft.move_run(RunStatus.CANCELLING, **stopped)
-    live = []
-    for step in _stoppable(draft, in_finally=in_finally):
-        asked = in_finally and step.reason != STOP_ASKED and not is_marking(step)
-        if step.status is StepStatus.RUNNING and asked:
-            draft.move(step, StepStatus.RUNNING, reason=STOP_ASKED)
-        if step.live is not None:
-            live.append(step.live.id)
-        elif step.status is StepStatus.RUNNING:
-            draft.touched.append(step.key)  # held back in a paused run, nothing else would end it
-        else:
-            draft.end(step, StepStatus.CANCELLED, reason="cancelled")
-    if live:
-        draft.ask(StopAttempts(run.id, tuple(live), "cancelled", running=True))
-    return None
-
-
-def _stoppable(draft: Draft, *, in_finally: bool) -> list[Step]:
-    """Return the open steps of one part of the plan, each with its open children after it.
-
-    A step that runs for each item ends by itself once its children have ended.
-    """
-    found = []
-    for planned in draft.plan.steps:
-        step = draft.steps[planned.key]
-        if planned.final is not in_finally or step.terminal:
-            continue
-        found.append(step)
-        if planned.foreach is not None:
-            children = draft.state.children_of(planned.key)
-            found += [c for c in children if _is_started(c)]
-    return found
-
-
-def _is_started(step: Step) -> bool:
-    return not step.terminal and step.status is not StepStatus.PENDING
-
-
-def _retry(draft: Draft) -> str | None:
-    """Reopen an ended run: what succeeded is kept, all else starts again, `finally` as a whole.
-
-    A run of a group takes its turn again.
-    """
-    run = draft.run
-    if run.status not in RUN_REOPENED:
-        return f"only a run that ended without success can be retried; this one is {run.status}"
-    draft.reopen_run()
-    for planned in draft.plan.steps:
-        step = draft.steps[planned.key]
-        again = planned.final or step.status is not StepStatus.SUCCEEDED
-        if again and step.status in STEP_REOPENED:
-            draft.reopen_children(step, done=planned.final)
-            draft.reopen(step)
-    if draft.run.status is RunStatus.RUNNING:
-        begin(draft)
     return None

@@ -19,11 +19,10 @@ from headway_coordinator.engine.model import (
     Run,
     RunCreated,
     RunMoved,
-    RunState,
     Step,
     StepMoved,
-    apply,
 )
+from headway_coordinator.engine.state import RunState, apply
 from headway_coordinator.engine.states import RUN_MOVES, STEP_MOVES, RunStatus, StepStatus
 
 

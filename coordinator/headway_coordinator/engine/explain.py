@@ -7,7 +7,8 @@ from datetime import datetime
 
 from headway.clock import rfc3339
 from headway.plan.children import parent_of
-from headway_coordinator.engine.model import Run, RunState, Step
+from headway_coordinator.engine.model import Run, Step
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus, StepStatus
 
 

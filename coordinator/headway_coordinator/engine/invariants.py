@@ -9,9 +9,10 @@ from headway.plan.model import PlanStep
 from headway_coordinator.engine.advance import LOSS_LIMIT
 from headway_coordinator.engine.byhand import CLEARING, is_asked_for, is_marking
 from headway_coordinator.engine.foreach import WINDOW
-from headway_coordinator.engine.model import RunState, Step, Tally, tally_field
+from headway_coordinator.engine.model import Step, Tally
 from headway_coordinator.engine.rules import Ruling, rule
 from headway_coordinator.engine.settle import verdict
+from headway_coordinator.engine.state import RunState, tally_field
 from headway_coordinator.engine.states import (
     RUN_TERMINAL,
     STEP_STARTED,

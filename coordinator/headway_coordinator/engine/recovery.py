@@ -25,10 +25,13 @@ from headway_coordinator.engine.events import (
     RetryRequested,
 )
 from headway_coordinator.engine.foreach import collected
-from headway_coordinator.engine.model import Paused, RunState, Step, StopAttempts
+from headway_coordinator.engine.model import Paused, Step, StopAttempts
 from headway_coordinator.engine.settle import begin
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import (
+    RUN_REOPENED,
     RUN_TERMINAL,
+    STEP_REOPENED,
     STEP_STARTED,
     RunStatus,
     StepStatus,
@@ -288,3 +291,23 @@ def details(asked: Any) -> dict[str, Any]:
         "reason": getattr(asked, "reason", None),
     }
     return {name: value for name, value in kept.items() if value}
+
+
+def retry(draft: Draft) -> str | None:
+    """Reopen an ended run: what succeeded is kept, all else starts again, `finally` as a whole.
+
+    A run of a group takes its turn again.
+    """
+    run = draft.run
+    if run.status not in RUN_REOPENED:
+        return f"only a run that ended without success can be retried; this one is {run.status}"
+    draft.reopen_run()
+    for planned in draft.plan.steps:
+        step = draft.steps[planned.key]
+        again = planned.final or step.status is not StepStatus.SUCCEEDED
+        if again and step.status in STEP_REOPENED:
+            draft.reopen_children(step, done=planned.final)
+            draft.reopen(step)
+    if draft.run.status is RunStatus.RUNNING:
+        begin(draft)
+    return None

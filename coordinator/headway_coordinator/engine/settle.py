@@ -11,8 +11,9 @@ from typing import assert_never
 from headway.plan.model import PlanStep
 from headway_coordinator.engine.draft import Draft
 from headway_coordinator.engine.foreach import tend
-from headway_coordinator.engine.model import Decide, RunState
+from headway_coordinator.engine.model import Decide
 from headway_coordinator.engine.rules import Ruling, rule
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus, StepStatus
 
 

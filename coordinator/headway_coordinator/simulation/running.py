@@ -29,14 +29,8 @@ from headway_coordinator.application.filling import Filler, Given
 from headway_coordinator.application.pause_ports import Holds
 from headway_coordinator.application.resolving import Resolver
 from headway_coordinator.engine.events import Event, Finished, Withdrawn
-from headway_coordinator.engine.model import (
-    AttemptMade,
-    Live,
-    Run,
-    RunState,
-    StepMoved,
-    StopAttempts,
-)
+from headway_coordinator.engine.model import AttemptMade, Live, Run, StepMoved, StopAttempts
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import RUN_TERMINAL
 from headway_coordinator.simulation.attempts import Performances, finished
 from headway_coordinator.simulation.slots import Slots

@@ -14,7 +14,8 @@ from headway.protocol.queues import step_queue
 from headway.simulation.parts import SimulatedStep, Wait
 from headway_coordinator.application.resolving import is_outside
 from headway_coordinator.engine.explain import explain
-from headway_coordinator.engine.model import RunState, Step, StepMoved
+from headway_coordinator.engine.model import Step, StepMoved
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import StepStatus
 
 # The engine's reasons of a skipped step, in the words of the definition's keys.

@@ -24,11 +24,11 @@ from headway_coordinator.engine.model import (
     AttemptMade,
     Run,
     RunMoved,
-    RunState,
     Step,
     StepMoved,
     StopAttempts,
 )
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.storage import schema
 from headway_coordinator.storage.attempt_writes import AttemptWrites
 from headway_coordinator.storage.database import Database, moment_of

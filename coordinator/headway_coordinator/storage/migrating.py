@@ -16,6 +16,7 @@ from headway_coordinator.storage.connecting import connect
 if TYPE_CHECKING:
     from alembic.config import Config
 
+_LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout")
 _TURN = 7_246_341_905  # an advisory lock's number that nothing else in the database takes
 
 
@@ -29,6 +30,8 @@ def upgrade(url: str) -> str:
 
     with _connected(url, write=True) as connection:
         if connection.dialect.name == "postgresql":
+            for limit in _LIMITS:  # of requests; a large table takes its time, and so do others
+                connection.execute(text(f"SET LOCAL {limit} = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
         config = _config()
         config.attributes["connection"] = connection

@@ -9,7 +9,8 @@ from sqlalchemy import BigInteger, Text, update
 
 from headway.plan.model import PlanStep
 from headway.protocol.queues import step_queue
-from headway_coordinator.engine.model import Paused, Run, RunMoved, RunState, Step, StepMoved
+from headway_coordinator.engine.model import Paused, Run, RunMoved, Step, StepMoved
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.lines import Line, expecting
 from headway_coordinator.storage.rows import insert_all, types_of

@@ -10,7 +10,7 @@ from typing import Any
 from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import Storage
 from headway_coordinator.engine import invariants
-from headway_coordinator.engine.model import RunState
+from headway_coordinator.engine.state import RunState
 
 Attempts = dict[tuple[str, str], dict[str, str]]  # run, step -> number -> how it ended
 

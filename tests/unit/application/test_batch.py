@@ -14,7 +14,8 @@ from headway_coordinator.engine.events import (
     Finished,
     RetryRequested,
 )
-from headway_coordinator.engine.model import RunState, StopAttempts
+from headway_coordinator.engine.model import StopAttempts
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import RunStatus, StepStatus
 from tests.unit.engine.building import QUEUE, START, plan, planned, queued_run, snapshot
 

@@ -13,7 +13,8 @@ from headway.expressions import ExpressionError, evaluate
 from headway.plan.model import Kind, Plan, PlanStep
 from headway_coordinator.application.resolving import Resolver, env_text, wake_time
 from headway_coordinator.engine.events import Admitted, Decided, Deferred, Unresolvable
-from headway_coordinator.engine.model import RunState, Step
+from headway_coordinator.engine.model import Step
+from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import StepStatus
 from tests.unit.engine.building import QUEUE, START, plan, planned, queued_run
 

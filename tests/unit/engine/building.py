@@ -35,12 +35,11 @@ from headway_coordinator.engine.model import (
     Run,
     RunCreated,
     RunMoved,
-    RunState,
     Step,
     StepMoved,
     StopAttempts,
-    apply,
 )
+from headway_coordinator.engine.state import RunState, apply
 from headway_coordinator.engine.states import RunStatus, StepStatus
 
 START = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)

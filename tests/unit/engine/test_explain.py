@@ -9,7 +9,8 @@ import pytest
 
 from headway.plan.model import Kind
 from headway_coordinator.engine.explain import explain
-from headway_coordinator.engine.model import StepMoved, apply
+from headway_coordinator.engine.model import StepMoved
+from headway_coordinator.engine.state import apply
 from headway_coordinator.engine.states import StepStatus
 from tests.unit.engine.building import START, Journey, planned
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from headway_coordinator.engine.invariants import check
-from headway_coordinator.engine.model import Live, RunMoved, StepMoved, Tally, apply
+from headway_coordinator.engine.model import Live, RunMoved, StepMoved, Tally
+from headway_coordinator.engine.state import apply
 from headway_coordinator.engine.states import RunStatus, StepStatus
 from tests.unit.engine.building import START, Journey, planned
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from headway_coordinator.engine.model import Layer, RunState, Step, StepMoved, Tally, apply
+from headway_coordinator.engine.model import Step, StepMoved, Tally
+from headway_coordinator.engine.state import Layer, RunState, apply
 from headway_coordinator.engine.states import StepStatus
 from tests.unit.engine.building import START, Journey, plan, planned, queued_run, snapshot
 

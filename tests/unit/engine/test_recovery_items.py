@@ -10,8 +10,9 @@ import pytest
 from headway.plan.model import Foreach
 from headway_coordinator.engine import invariants
 from headway_coordinator.engine.explain import explain
-from headway_coordinator.engine.model import RunState, StopAttempts, plain_outputs
+from headway_coordinator.engine.model import StopAttempts, plain_outputs
 from headway_coordinator.engine.recovery import reach
+from headway_coordinator.engine.state import RunState
 from tests.unit.engine.building import Journey, planned, reloaded, transcript
 
 SECOND = timedelta(seconds=1)

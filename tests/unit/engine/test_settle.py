@@ -13,8 +13,9 @@ from headway.plan.model import Plan, PlanStep
 from headway_coordinator.engine.advance import advance, create
 from headway_coordinator.engine.draft import Draft
 from headway_coordinator.engine.events import Admitted, Finished
-from headway_coordinator.engine.model import Decision, RunState, Step, StepMoved, apply
+from headway_coordinator.engine.model import Decision, Step, StepMoved
 from headway_coordinator.engine.settle import begin, blamed_step, settle
+from headway_coordinator.engine.state import RunState, apply
 from headway_coordinator.engine.states import StepStatus
 from tests.unit.engine.building import Journey, plan, planned, queued_run, transcript
 
