@@ -22,6 +22,13 @@ IdArgument = Annotated[
 ]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why, for the record.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A definition; `-` reads stdin.")
+]
+ParamsOption = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--param", metavar="KEY=VALUE", help="A parameter, or @FILE.json."),
+]
 FilesArgument = Annotated[
     list[Path], typer.Argument(metavar="FILES", help="Definition files; `-` reads stdin.")
 ]

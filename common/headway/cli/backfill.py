@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from headway.cli.arguments import IdArgument, JsonOption, parameters
+from headway.cli.arguments import IdArgument, JsonOption, ParamsOption, parameters
 from headway.cli.backfill_options import (
     CronOption,
     EveryOption,
@@ -16,7 +16,6 @@ from headway.cli.backfill_options import (
     MaxInFlightOption,
     OnlyOption,
     OrderOption,
-    ParamOption,
     PipelineArgument,
     PriorityOption,
     TeamOption,
@@ -63,7 +62,7 @@ def plan(
     every: EveryOption = None,
     cron: CronOption = None,
     timezone: TimezoneOption = None,
-    param: ParamOption = None,
+    param: ParamsOption = None,
     order: OrderOption = "oldest",
     only: OnlyOption = "all",
     max_in_flight: MaxInFlightOption = 3,
@@ -94,7 +93,7 @@ def start(
     every: EveryOption = None,
     cron: CronOption = None,
     timezone: TimezoneOption = None,
-    param: ParamOption = None,
+    param: ParamsOption = None,
     order: OrderOption = "oldest",
     only: OnlyOption = "all",
     max_in_flight: MaxInFlightOption = 3,

@@ -29,10 +29,6 @@ CronOption = Annotated[
 TimezoneOption = Annotated[
     str | None, typer.Option("--timezone", help="Of --cron and of days; otherwise UTC.")
 ]
-ParamOption = Annotated[
-    list[str] | None,
-    typer.Option("-p", "--param", metavar="KEY=VALUE", help="A parameter, or @FILE.json."),
-]
 OrderOption = Annotated[
     Literal["newest", "oldest"], typer.Option("--order", help="Which dates come first.")
 ]

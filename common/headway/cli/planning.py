@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from headway.cli.arguments import JsonOption, parameters
+from headway.cli.arguments import FileArgument, JsonOption, ParamsOption, parameters
 from headway.cli.connection import connect
 from headway.cli.definitions import valid_definitions
 from headway.cli.printing import clean, one_line, print_document, rows_of
@@ -52,11 +51,8 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A definition; `-` reads stdin.")],
-    param: Annotated[
-        list[str] | None,
-        typer.Option("-p", "--param", metavar="KEY=VALUE", help="A parameter, or @FILE.json."),
-    ] = None,
+    file: FileArgument,
+    param: ParamsOption = None,
     json: JsonOption = False,
 ) -> int:
     """Show what the file would do; nothing is stored and nothing runs."""

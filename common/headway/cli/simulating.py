@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headway.cli.arguments import JsonOption, parameters
+from headway.cli.arguments import FileArgument, JsonOption, ParamsOption, parameters
 from headway.cli.assumptions import Options, assumed_by
 from headway.cli.definitions import Definitions, valid_definitions
 from headway.cli.printing import clean, print_document, print_table, state_words
@@ -31,11 +31,8 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A definition; `-` reads stdin.")],
-    param: Annotated[
-        list[str] | None,
-        typer.Option("-p", "--param", metavar="KEY=VALUE", help="A parameter, or @FILE.json."),
-    ] = None,
+    file: FileArgument,
+    param: ParamsOption = None,
     pipeline: Annotated[
         str | None, typer.Option("--pipeline", metavar="NAME", help="Which, of several.")
     ] = None,

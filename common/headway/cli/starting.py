@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headway.cli.arguments import JsonOption, parameters
+from headway.cli.arguments import JsonOption, ParamsOption, parameters
 from headway.cli.connection import connect
 from headway.cli.definitions import Definitions, valid_definitions
 from headway.cli.naming import names_a_team, team_and_name
@@ -34,10 +34,7 @@ def run(
             metavar="PIPELINE|FILE", help="A pipeline, or TEAM/NAME, or a file to apply first."
         ),
     ],
-    param: Annotated[
-        list[str] | None,
-        typer.Option("-p", "--param", metavar="KEY=VALUE", help="A parameter, or @FILE.json."),
-    ] = None,
+    param: ParamsOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="Stay until the run has ended.")] = False,
     team: Annotated[
         str | None, typer.Option("--team", help="The team, where several have such a pipeline.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
@@ -25,10 +26,7 @@ def pause_pipeline(
     parts: Parts, identity: Steerer, team: NamePart, name: NamePart, body: Asked | None = None
 ) -> Response:
     """Start no steps of a pipeline's runs. New runs are accepted, and wait."""
-    why = body.reason if body else None
-    return answer(
-        pausing.steer_pipeline(parts.storage, identity, team, name, pause=True, reason=why)
-    )
+    return _steered(parts, pausing.steer_pipeline, identity, team, name, pause=True, body=body)
 
 
 @router.post("/pipelines/{team}/{name}/resume")
@@ -36,10 +34,7 @@ def resume_pipeline(
     parts: Parts, identity: Steerer, team: NamePart, name: NamePart, body: Asked | None = None
 ) -> Response:
     """Let a paused pipeline go on."""
-    why = body.reason if body else None
-    result = pausing.steer_pipeline(parts.storage, identity, team, name, pause=False, reason=why)
-    parts.nudge()
-    return answer(result)
+    return _steered(parts, pausing.steer_pipeline, identity, team, name, pause=False, body=body)
 
 
 @router.post("/queues/{queue}/pause")
@@ -47,8 +42,7 @@ def pause_queue(
     parts: Parts, identity: Steerer, queue: QueuePart, body: Asked | None = None
 ) -> Response:
     """Start no steps of a team's class."""
-    why = body.reason if body else None
-    return answer(pausing.steer_queue(parts.storage, identity, queue, pause=True, reason=why))
+    return _steered(parts, pausing.steer_queue, identity, queue, pause=True, body=body)
 
 
 @router.post("/queues/{queue}/resume")
@@ -56,10 +50,7 @@ def resume_queue(
     parts: Parts, identity: Steerer, queue: QueuePart, body: Asked | None = None
 ) -> Response:
     """Let a paused queue go on."""
-    why = body.reason if body else None
-    result = pausing.steer_queue(parts.storage, identity, queue, pause=False, reason=why)
-    parts.nudge()
-    return answer(result)
+    return _steered(parts, pausing.steer_queue, identity, queue, pause=False, body=body)
 
 
 @router.post("/teams/{name}/pause")
@@ -67,8 +58,7 @@ def pause_team(
     parts: Parts, identity: Steerer, name: NamePart, body: Asked | None = None
 ) -> Response:
     """Start no steps of a team."""
-    why = body.reason if body else None
-    return answer(pausing.steer_team(parts.storage, identity, name, pause=True, reason=why))
+    return _steered(parts, pausing.steer_team, identity, name, pause=True, body=body)
 
 
 @router.post("/teams/{name}/resume")
@@ -76,7 +66,20 @@ def resume_team(
     parts: Parts, identity: Steerer, name: NamePart, body: Asked | None = None
 ) -> Response:
     """Let a paused team go on."""
+    return _steered(parts, pausing.steer_team, identity, name, pause=False, body=body)
+
+
+def _steered(
+    parts: Parts,
+    steer: Callable[..., Mapping[str, Any]],
+    identity: Identity,
+    *named: str,
+    pause: bool,
+    body: Asked | None,
+) -> Response:
+    """Pause what is named or let it go on; then the leader looks again, as there may be room."""
     why = body.reason if body else None
-    result = pausing.steer_team(parts.storage, identity, name, pause=False, reason=why)
-    parts.nudge()
+    result = steer(parts.storage, identity, *named, pause=pause, reason=why)
+    if not pause:
+        parts.nudge()
     return answer(result)
