@@ -231,13 +231,14 @@ class Batch:
         ]
 
     def expanded(self) -> list[tuple[str, Step]]:
-        """Return the steps of stored runs whose items have become known, or others."""
+        """Return the steps of stored runs whose items or progress have become known, or others."""
         return [
             (run, move.after)
             for run, t in self.touched.items()
             if not t.new
             for move in t.moves.values()
             if move.after.items is not move.before.items
+            or move.after.progress is not move.before.progress
         ]
 
     def made(self) -> list[AttemptMade]:

@@ -93,7 +93,10 @@ class StoredRun:
     quarantine: str | None = None
 
 
-InboxKind = Literal["run", "completion", "cancel", "retry", "clear", "mark", "pause", "resume"]
+InboxKind = Literal[
+    "run", "completion", "cancel", "retry", "clear", "mark", "pause", "resume",
+    "approval", "signal", "sub_run",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from headway_coordinator.engine.events import (
     Opened,
     PauseRequested,
     Refused,
+    Released,
     ResumeRequested,
     RetryRequested,
     Unresolvable,
@@ -103,6 +104,8 @@ def advance(state: RunState, event: Event, now: datetime) -> Decision:
             ignored = expand(draft, event)
         case Deferred():
             ignored = _deferred(draft, event)
+        case Released():
+            ignored = _released(draft, event)
         case Due():
             ignored = _due(draft, event)
         case CancelRequested():
@@ -287,7 +290,16 @@ def _deferred(draft: Draft, event: Deferred) -> str | None:
     step = draft.steps.get(event.step)
     if step is None or step.status is not StepStatus.READY:
         return "the step is not ready"
-    draft.move(step, StepStatus.DEFERRED, due_at=event.until)
+    draft.move(step, StepStatus.DEFERRED, due_at=event.until, progress=event.progress)
+    return None
+
+
+def _released(draft: Draft, event: Released) -> str | None:
+    step = draft.steps.get(event.step)
+    if step is None or step.status not in (StepStatus.DEFERRED, StepStatus.AWAITING_APPROVAL):
+        return "the step waits for nothing outside"
+    outputs = event.outputs if event.status is StepStatus.SUCCEEDED else {}
+    draft.end(step, event.status, outputs=outputs, reason=event.reason, error=event.error)
     return None
 
 

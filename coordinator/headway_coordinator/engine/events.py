@@ -75,10 +75,22 @@ class Expanded:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """The step waits outside any worker until `until`."""
+    """The step waits outside any worker: until `until`, or with None for what it is told."""
 
     step: str
-    until: datetime
+    until: datetime | None
+    progress: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What the step waited for outside any worker has come to its end: `status` is the step's."""
+
+    step: str
+    status: StepStatus
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    error: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +173,7 @@ Event = (
     | Admitted
     | Expanded
     | Deferred
+    | Released
     | Due
     | CancelRequested
     | Opened

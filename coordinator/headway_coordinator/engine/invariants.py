@@ -20,8 +20,6 @@ from headway_coordinator.engine.states import (
     StepStatus,
 )
 
-_WAITING = frozenset({StepStatus.RETRY_WAIT, StepStatus.DEFERRED})
-
 
 def check(state: RunState) -> list[str]:
     """Return one sentence for each violated invariant; empty when all is well."""
@@ -90,7 +88,9 @@ def _check_step(state: RunState, step: Step) -> Iterator[str]:
         yield f"{step.key} is {step.status} with live attempt {step.live}"
     if step.live is not None and step.live.no != step.attempts:
         yield f"{step.key}: the live attempt is not the newest"
-    if step.status in _WAITING and step.due_at is None:
+    told = step.status is StepStatus.DEFERRED and step.progress is not None
+    timed = step.status in (StepStatus.RETRY_WAIT, StepStatus.DEFERRED)
+    if timed and step.due_at is None and not told:
         yield f"{step.key} is {step.status} with no end in sight"
     if step.terminal and step.finished_at is None:
         yield f"{step.key} has ended without an end time"

@@ -70,6 +70,9 @@ class Step:
 
     `due_at` is when the step must be looked at: the end of a retry wait or of a deferral, or of the
     time that it may wait in its queue.
+
+    `progress` is JSON: what a step of its kind has been told or has counted so far, such as who
+    approved it. A step that is done anew begins without.
     """
 
     key: str
@@ -86,6 +89,7 @@ class Step:
     artifacts: tuple[Mapping[str, Any], ...] = ()
     error: Mapping[str, Any] | None = None
     items: tuple[Any, ...] | None = None
+    progress: Mapping[str, Any] | None = None
 
     @property
     def terminal(self) -> bool:

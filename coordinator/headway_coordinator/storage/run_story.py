@@ -41,6 +41,7 @@ _STEPS = select(
     step.c.due_at,
     func.json_array_length(step.c["items"]).label("items"),
     step.c.idx,
+    step.c.progress,
 )
 _IS_CHILD = step.c.key.contains("[", autoescape=True)
 _TELLING = ("failed", "cancelled", "running", "retry_wait", "deferred")
@@ -123,6 +124,8 @@ def _shown(
 ) -> dict[str, Any]:
     shown = dict(row._mapping)
     idx, items = shown.pop("idx"), shown.pop("items")
+    if shown["progress"] is None:
+        del shown["progress"]
     if items is not None:
         shown |= {"items": items, "children": dict(counts.get(idx, {}))}
     return {**shown, "attempts": attempts}

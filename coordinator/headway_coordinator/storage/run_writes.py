@@ -27,7 +27,7 @@ _STEP_MOVED = (
     "state", "attempts", "failures", "losses", "reason", "due_at", "ready_at", "finished_at",
     "outputs", "artifacts", "error",
 )  # fmt: skip
-_STEP_NEW = ("run_id", "key", "idx", "queue", *_STEP_MOVED, "items")
+_STEP_NEW = ("run_id", "key", "idx", "queue", *_STEP_MOVED, "items", "progress")
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -68,13 +68,13 @@ class RunWrites:
         )
 
         self._items = items = database.rows(
-            run_id=Text(), key=Text(), in_state=Text(), **types_of(step, ("items",))
+            run_id=Text(), key=Text(), in_state=Text(), **types_of(step, ("items", "progress"))
         )
         self._write_items = database.prepared(
             update(step)
             .where(step.c.run_id == items.c.run_id, step.c.key == items.c.key)
             .where(step.c.state == items.c.in_state)
-            .values(items=items.c["items"])
+            .values(items=items.c["items"], progress=items.c.progress)
         )
 
     def create(self, line: Line, states: Sequence[RunState]) -> None:
@@ -112,12 +112,13 @@ class RunWrites:
         expanded: Sequence[tuple[str, Step]],
         made: Sequence[tuple[Run, PlanStep, Step]],
     ) -> None:
-        """Write the items of steps that are in their new state, and insert new children."""
+        """Write items and progress of steps that are in their new state; insert new children."""
         if expanded:
             params = self._items.params(
-                (id, after.key, str(after.status), after.items) for id, after in expanded
+                (id, after.key, str(after.status), after.items, after.progress)
+                for id, after in expanded
             )
-            line.send(self._write_items, params, expecting(len(expanded), "steps with items"))
+            line.send(self._write_items, params, expecting(len(expanded), "steps told of"))
         if made:
             steps = self._new_steps.params(_new_step(*each) for each in made)
             line.send(self._insert_steps, steps)
@@ -173,7 +174,7 @@ def _new_steps(state: RunState) -> Iterator[tuple[Any, ...]]:
 
 def _new_step(of: Run, planned: PlanStep, made: Step) -> tuple[Any, ...]:
     queue = step_queue(of.team, planned.resource_class)
-    return (of.id, made.key, planned.index, queue, *_step_fields(made), made.items)
+    return (of.id, made.key, planned.index, queue, *_step_fields(made), made.items, made.progress)
 
 
 def _step_fields(after: Step) -> tuple[Any, ...]:

@@ -154,4 +154,5 @@ def _step(row: Any, held: Any | None) -> Step:
         artifacts=tuple(row.artifacts),
         error=row.error,
         items=None if row.items is None else tuple(row.items),
+        progress=row.progress,
     )

@@ -45,7 +45,10 @@ BACKFILL_STATES = ("cancelled", "done", "paused", "running")
 BACKFILL_CHOICES = ("all", "failed", "missing")
 BACKFILL_OUTCOMES = ("filtered", "refused")
 TRIGGER_KINDS = ("asset", "event", "pipeline", "schedule", "webhook")
-INBOX_KINDS = ("cancel", "clear", "completion", "mark", "pause", "resume", "retry", "run")
+INBOX_KINDS = (
+    "approval", "cancel", "clear", "completion", "mark", "pause", "resume", "retry", "run",
+    "signal", "sub_run",
+)  # fmt: skip
 PAUSE_KINDS = ("pipeline", "queue", "team")
 ROLES = ("admin", "author", "operator", "viewer", "worker")
 
@@ -213,6 +216,7 @@ step = Table(
     Column("error", Document),
     # Of a step that runs for each item: the items, once they are known.
     Column("items", Document),
+    Column("progress", Document),  # what a step of its kind has been told or has counted so far
     _check("state", StepStatus),
     _index("step_open", "state", "queue", where=STEP_OPEN),
     postgresql_with=_MOVING,

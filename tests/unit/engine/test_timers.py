@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from headway.plan.model import Kind
+from headway.plan.model import Kind, When
 from headway_coordinator.engine.events import (
     Deferred,
+    Released,
 )
 from headway_coordinator.engine.model import StopAttempts
+from headway_coordinator.engine.states import StepStatus
 from tests.unit.engine.building import START, Journey, planned, transcript
 
 SECOND = timedelta(seconds=1)
@@ -23,6 +25,20 @@ def test_a_wait_holds_no_worker_and_ends_by_its_timer() -> None:
     assert run.due("a", after=59 * SECOND).ignored == "nothing is due"
     run.due("a", after=SECOND)
     assert run.steps == "a=succeeded b=ready"
+
+
+def test_what_a_step_waited_for_outside_may_end_it_before_its_time() -> None:
+    run = Journey.of(planned("a", kind=Kind.WAIT), planned("b", "a", when=When.ANY_DONE))
+    told = Released("a", StepStatus.FAILED, {"n": 1}, "expired", {"code": "expired"})
+    assert run.take(told).ignored == "the step waits for nothing outside"
+    run.take(Deferred("a", None, {"signal": "go"}))
+    assert (run["a"].due_at, run["a"].progress) == (None, {"signal": "go"})
+    assert run.due("a", after=SECOND).ignored == "nothing is due"
+    run.take(told)
+    assert run.steps == "a=failed b=ready"
+    assert (run["a"].outputs, run["a"].reason) == ({}, "expired")
+    assert run["a"].error == {"code": "expired"}
+    assert run.take(Released("nobody", StepStatus.SUCCEEDED)).ignored is not None
 
 
 def test_a_step_that_no_worker_takes_in_time_fails() -> None:
