@@ -177,6 +177,33 @@ def test_stopping_withdraws_what_is_dispatched_and_asks_what_runs(world: World) 
         assert tx.stop_attempts(stops) == []
 
 
+def test_what_runs_is_given_less_time_when_asked_again_never_more(world: World) -> None:
+    held = world.running()
+
+    def stop(grace_s: float | None) -> dict[str, int]:
+        grace = None if grace_s is None else timedelta(seconds=grace_s)
+        with world.storage.advancing(world.lease) as tx:
+            tx.stop_attempts([StopAttempts("r1", (held.attempt,), "cancelled", True, grace)])
+        beat = world.beat(running=[held])
+        assert beat.cancel == [held.attempt]
+        return dict(beat.grace_ms)
+
+    assert stop(60) == {held.attempt: 60_000}
+    assert stop(90) == {held.attempt: 60_000}
+    assert stop(None) == {held.attempt: 60_000}
+    assert stop(2.5) == {held.attempt: 2_500}
+    assert stop(0) == {held.attempt: 0}
+
+
+def test_the_usual_grace_is_not_spoken_of(world: World) -> None:
+    held = world.running()
+    world.stop(held)
+    assert world.beat(running=[held]).grace_ms == {}
+    with world.storage.advancing(world.lease) as tx:
+        tx.stop_attempts([StopAttempts("r1", (held.attempt,), "cancelled", True, timedelta())])
+    assert world.beat(running=[held]).grace_ms == {held.attempt: 0}
+
+
 def test_stopping_may_leave_what_runs(world: World) -> None:
     held = world.running()
     assert world.stop(held, running=False) == 0

@@ -72,3 +72,33 @@ def test_a_running_tree_is_stopped_before_its_step_is_cleared(
     assert shown["state"] == "succeeded", why(shown)
     assert [a["state"] for a in steps_of(shown)["sleep"]["attempts"]] == ["cancelled", "succeeded"]
     assert_gone(tmp_path)
+
+
+STUBBORN = """
+pipeline: stubborn
+steps:
+  a:
+    env: {NOTED: "%s"}
+    run: |
+      trap 'echo asked >> "$NOTED/asked"' TERM
+      echo $$ > "$NOTED/main.pid"
+      while :; do sleep 0.1; done
+finally:
+  clean: {run: "true"}
+"""
+
+
+def test_what_does_not_heed_a_cancel_is_killed_by_force(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.start()
+    cluster.apply(HEADER + STUBBORN % tmp_path)
+    run = cluster.run("stubborn")
+    wait_until(lambda: (tmp_path / "main.pid").exists(), what="the step to run")
+    cluster.client.cancel(run, how={"grace": 3600})
+    wait_until(lambda: (tmp_path / "asked").exists(), what="the step to be asked")
+    assert cluster.show(run)["state"] == "cancelling"
+    cluster.client.cancel(run, "it hangs", {"force": True})
+    shown = cluster.wait(run)
+    steps = steps_of(shown)
+    assert (shown["state"], steps["a"]["state"]) == ("cancelled", "cancelled"), why(shown)
+    assert (steps["clean"]["state"], steps["clean"]["attempts"]) == ("cancelled", [])
+    assert_gone(tmp_path)

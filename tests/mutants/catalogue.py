@@ -101,8 +101,18 @@ CANCELLING = _in(
     "engine/cancelling.py",
     (
         "a cancel comes twice",
-        "if run.status is RunStatus.CANCELLING and not in_finally:",
+        "if run.status is RunStatus.CANCELLING and not in_finally and not again:",
         "if False:",
+    ),
+    (
+        "a forced cancel runs finally",
+        "if force and not in_finally:",
+        "if False:",
+    ),
+    (
+        "a forced cancel is patient",
+        "spared = timedelta() if force else grace",
+        "spared = grace",
     ),
     (
         "a cancel skips what is not the first part",

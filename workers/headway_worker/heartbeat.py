@@ -12,7 +12,13 @@ import structlog
 from headway.clock import Clock
 from headway.crash_points import crash_point
 from headway.errors import ForbiddenError, HeadwayError
-from headway.protocol.messages import FINISHED_LIMIT, Heartbeat, HeartbeatAnswer, Held
+from headway.protocol.messages import (
+    CANCEL_GRACE_MS,
+    FINISHED_LIMIT,
+    Heartbeat,
+    HeartbeatAnswer,
+    Held,
+)
 from headway_worker.api import Api
 from headway_worker.identity import Identity
 from headway_worker.reporter import Reporter
@@ -20,7 +26,6 @@ from headway_worker.roster import Roster, trusted
 from headway_worker.spool import Spool
 from headway_worker.stop import StopReason
 
-CANCEL_GRACE_SECONDS = 5.0
 _NOT_LET_IN = (401, 403)
 # A look costs a wake-up. Without a hold there is none sooner than a quarter of a lease from now.
 _LONGEST_LOOK_SECONDS = 5.0
@@ -192,7 +197,8 @@ class Heart:
             if self._roster.stop(attempt, StopReason.DISOWNED, self.lease.grace):
                 _log.warning("attempt_disowned", attempt=attempt)
         for attempt in answer.cancel:
-            self._roster.stop(attempt, StopReason.CANCELLED, CANCEL_GRACE_SECONDS)
+            grace = answer.grace_ms.get(attempt, CANCEL_GRACE_MS) / 1000
+            self._roster.stop(attempt, StopReason.CANCELLED, grace)
 
     def _beat_all(self) -> None:
         due = self._clock.monotonic()

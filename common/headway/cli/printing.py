@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TextIO
 
 SYMBOLS = {
     "pending": "·",
@@ -44,16 +44,22 @@ def print_document(document: Any) -> None:
     print(_CONTROL.sub(lambda odd: f"\\u{ord(odd.group()):04x}", text))
 
 
-def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+def print_table(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    empty: str,
+    file: TextIO | None = None,
+) -> None:
     """Print rows under their titles, each column as wide as its widest cell; or say it is empty."""
     if not rows:
-        print(empty)
+        print(empty, file=file)
         return
     cells = [list(titles), *[[clean(cell).replace("\n", " ") for cell in row] for row in rows]]
     widths = [max(len(row[index]) for row in cells) for index in range(len(titles))]
     for number, row in enumerate(cells):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print(painted(line.rstrip(), "1") if number == 0 else line.rstrip())
+        print(painted(line.rstrip(), "1") if number == 0 else line.rstrip(), file=file)
 
 
 def state_words(state: str) -> str:

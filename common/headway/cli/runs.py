@@ -10,6 +10,7 @@ import typer
 
 from headway.cli import logs, recovery
 from headway.cli.arguments import JsonOption, ReasonOption, RunArgument
+from headway.cli.bulk import SinceOption, UntilOption, bulk, grace_seconds, moment
 from headway.cli.connection import connect, run_id
 from headway.cli.naming import team_and_filter
 from headway.cli.printing import (
@@ -27,6 +28,7 @@ from headway.cli.printing import (
 )
 from headway.cli.snapshot import Snapshot, StepView, snapshot
 from headway.cli.summary import print_summary
+from headway.errors import DefinitionError
 
 PipelineOption = Annotated[
     str | None, typer.Option("--pipeline", help="Only runs of this pipeline, or TEAM/NAME.")
@@ -46,6 +48,7 @@ def register(app: typer.Typer) -> None:
     group.command("explain", help="Say why the steps that do not run are not running.")(explain)
     group.command("cancel", help="Ask a run to stop.")(cancel)
     group.command("retry", help="Run again what failed in a run that has ended.")(retry)
+    group.command("bulk", help="Ask the same of every run that a filter finds.")(bulk)
     recovery.register(group)
     logs.register(group)
     app.add_typer(group, name="runs", help="List, show, explain, follow, cancel and recover runs.")
@@ -55,6 +58,8 @@ def list_runs(
     pipeline: PipelineOption = None,
     state: StateOption = None,
     team: TeamOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="How many.")] = 20,
     cursor: Annotated[
         str | None, typer.Option("--cursor", help="Where the last list ended.")
@@ -64,7 +69,15 @@ def list_runs(
     """List runs, newest first."""
     team, pipeline = team_and_filter(pipeline, team)
     with connect() as client:
-        answer = client.runs(pipeline=pipeline, state=state, team=team, limit=limit, cursor=cursor)
+        answer = client.runs(
+            pipeline=pipeline,
+            state=state,
+            team=team,
+            since=moment("--since", since),
+            until=moment("--until", until),
+            limit=limit,
+            cursor=cursor,
+        )
     if json:
         print_document({"runs": answer.get("runs", []), "next": answer.get("next")})
         return 0
@@ -188,12 +201,24 @@ def explain(id: RunArgument, json: JsonOption = False) -> int:
 
 def cancel(
     id: RunArgument,
+    grace: Annotated[
+        str | None,
+        typer.Option("--grace", help="How long what runs has to end after its SIGTERM; else 5s."),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Kill what runs at once, and leave `finally` out."),
+    ] = False,
     reason: ReasonOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Ask a run to stop."""
+    """Ask a run to stop. Asked again, with --force or less --grace, what hangs is ended sooner."""
+    if force and grace is not None:
+        raise DefinitionError("--force gives no --grace: leave one of them out", code="usage")
+    how: dict[str, Any] = {"force": True} if force else {}
+    how |= {} if grace is None else {"grace": grace_seconds(grace)}
     with connect() as client:
-        answer = client.cancel(run_id(client, id), reason)
+        answer = client.cancel(run_id(client, id), reason, how)
     return _asked(answer, "asked to stop; see", as_json=json)
 
 

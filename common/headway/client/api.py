@@ -87,10 +87,13 @@ class Client:
         pipeline: str | None = None,
         state: str | None = None,
         team: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Json:
         query = {"pipeline": pipeline, "state": state, "team": team}
+        query |= {"since": since, "until": until}
         return self._get("/runs", {**query, "limit": limit, "cursor": cursor})
 
     def run(self, id: str) -> Json:
@@ -118,8 +121,10 @@ class Client:
         following = response.headers.get("X-Headway-Next-Offset", "")
         return content, int(following) if following.isdigit() else offset + len(content)
 
-    def cancel(self, id: str, reason: str | None = None) -> Json:
-        return self._post(f"/runs/{_part(id)}/cancel", {"reason": reason} if reason else {})
+    def cancel(self, id: str, reason: str | None = None, how: Json | None = None) -> Json:
+        """Ask a run to stop; `how` is {"force"} or {"grace"}."""
+        why = {"reason": reason} if reason else {}
+        return self._post(f"/runs/{_part(id)}/cancel", {**why, **(how or {})})
 
     def retry(self, id: str, reason: str | None = None) -> Json:
         return self.ask_run(id, "retry", {"reason": reason} if reason else {})
@@ -127,6 +132,10 @@ class Client:
     def ask_run(self, id: str, verb: str, body: Json, *, key: str | None = None) -> Json:
         """Ask something of a run: `verb` is the last part of the route's path."""
         return self._post(f"/runs/{_part(id)}/{verb}", body, key=key)
+
+    def ask_runs(self, ids: Sequence[str], verb: str, body: Json) -> Json:
+        """Ask the same of up to 500 runs: {asked, refused}."""
+        return self._post("/runs/bulk", {"action": verb, "ids": list(ids), **body})
 
     # --- events and triggers -------------------------------------------------------------------
 

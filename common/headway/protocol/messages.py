@@ -29,6 +29,7 @@ DISPATCH_LIMIT_BYTES = 1024
 OUTPUTS_LIMIT_BYTES = 256 * 1024
 COMPLETION_LIMIT_BYTES = 2 * OUTPUTS_LIMIT_BYTES
 REQUEST_LIMIT_BYTES = 8 * 1024 * 1024
+CANCEL_GRACE_MS = 5_000  # from SIGTERM to SIGKILL, where nobody said otherwise
 FINISHED_LIMIT = 20_000  # of a heartbeat; what is left out is told by a later one
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
@@ -231,6 +232,7 @@ class Heartbeat(Message):
 class HeartbeatAnswer(FromCoordinator):
     """`superseded`: another boot of this worker registered; kill the steps and exit.
 
+    `grace_ms`: how long those of `cancel` have to end by themselves that have not the usual time.
     `unheard`: queues of the team in which steps wait for long, although this worker has free slots.
     """
 
@@ -239,6 +241,7 @@ class HeartbeatAnswer(FromCoordinator):
     renewed: list[Id] = []
     lost: list[Id] = []
     cancel: list[Id] = []
+    grace_ms: dict[Id, Count] = {}
     acknowledged: list[Id] = []
     resend: list[Id] = []
     unheard: list[Queue] = []

@@ -11,14 +11,24 @@ from headway_coordinator.access.roles import Action, Identity
 from headway_coordinator.api.answers import answer
 from headway_coordinator.api.bodies import BodyRoute
 from headway_coordinator.api.guards import Allow, Parts
-from headway_coordinator.api.shapes import Asked, ClearSteps, Key, MarkSteps, RerunRun, RunId
+from headway_coordinator.api.shapes import (
+    Asked,
+    BulkRuns,
+    ClearSteps,
+    Key,
+    MarkSteps,
+    RerunRun,
+    RunId,
+)
 from headway_coordinator.application import recovering
+from headway_coordinator.application.bulk import Order, ask_all
 from headway_coordinator.application.recovering import Verb, Wish
 from headway_coordinator.application.rerunning import Rerun, rerun
 from headway_coordinator.application.services import Services
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=BodyRoute)
 
+Reader = Annotated[Identity, Depends(Allow(Action.READ_RUNS))]  # each wish demands its own besides
 Starter = Annotated[Identity, Depends(Allow(Action.START_RUN))]
 Recoverer = Annotated[Identity, Depends(Allow(Action.RECOVER_RUN))]
 
@@ -56,6 +66,19 @@ def again(
     parts.nudge()
     told = {"id": run.id, "pipeline": run.pipeline, "state": run.state, "created": run.created}
     return answer({**told, "rerun_of": id}, 202)
+
+
+@router.post("/runs/bulk", status_code=202)
+def bulk(parts: Parts, identity: Reader, body: BulkRuns, key: Key = None) -> Response:
+    """Ask the same of many runs; those that refuse are told, and hold up no other."""
+    fields: dict[str, dict[str, Any]] = {
+        "cancel": {"force": body.force, "grace_s": body.grace},
+        "clear": {"steps": body.steps, "only": body.only, "force": body.force},
+        "mark": {"steps": body.steps, "state": body.state, "force": body.force},
+        "rerun": {"latest": body.latest},
+    }
+    order = Order(body.action, body.reason, fields.get(body.action, {}), key)
+    return answer({"action": body.action, **ask_all(parts, identity, body.ids, order)}, 202)
 
 
 @router.post("/runs/{id}/pause", status_code=202)

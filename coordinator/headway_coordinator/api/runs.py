@@ -20,6 +20,7 @@ from headway_coordinator.api.shapes import (
     CancelRun,
     ChildrenQuery,
     Key,
+    MomentQuery,
     NameQuery,
     PathQuery,
     RunId,
@@ -67,13 +68,18 @@ def runs(
     pipeline: NameQuery = None,
     team: NameQuery = None,
     states: States = None,
+    since: MomentQuery = None,
+    until: MomentQuery = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """List runs, newest first; `state` may be repeated or hold several, separated by commas."""
+    """List runs, newest first; `state` may be repeated or hold several, separated by commas.
+
+    `since` and `until` are of their creation: at or after the one, before the other.
+    """
 
     def read(teams: list[str] | None) -> Page:
-        wanted = RunFilter(teams, pipeline, _states(states), limit, cursor)
+        wanted = RunFilter(teams, pipeline, _states(states), limit, cursor, since, until)
         return parts.storage.queries.runs(wanted)
 
     return answer_of_teams("runs", identity, team, read)
@@ -155,9 +161,18 @@ def artifact(
 def cancel(
     parts: Parts, identity: Canceller, id: RunId, body: CancelRun | None = None, key: Key = None
 ) -> Response:
-    """Ask for the run to stop; what runs is killed."""
-    reason = body.reason if body else None
-    entry = intake.cancel_run(parts.storage, parts.clock, identity, id, reason=reason, key=key)
+    """Ask for the run to stop: what runs gets a SIGTERM, and SIGKILL when its grace is over."""
+    how = body or CancelRun()
+    entry = intake.cancel_run(
+        parts.storage,
+        parts.clock,
+        identity,
+        id,
+        reason=how.reason,
+        force=how.force,
+        grace_s=how.grace,
+        key=key,
+    )
     parts.nudge()
     return answer({"id": id, "inbox": entry.id}, 202)
 

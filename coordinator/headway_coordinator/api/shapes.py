@@ -10,9 +10,11 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
+    model_validator,
 )
 
 from headway.expressions.durations import parse_duration
@@ -43,13 +45,26 @@ def _seconds(value: int | str | None) -> float | None:
     return value
 
 
+def _grace_seconds(value: Any) -> Any:
+    if isinstance(value, str):
+        value = 0 if value in ("0", "0s") else parse_duration(value).total_seconds()
+    if isinstance(value, bool):
+        raise ValueError("it is a number of seconds, or a duration such as 2m")
+    if isinstance(value, int | float) and not 0 <= value <= 3600:
+        raise ValueError("it is between nothing and an hour")
+    return value
+
+
+Grace = Annotated[float | None, BeforeValidator(_grace_seconds)]
 NameText = Annotated[str, StringConstraints(pattern=_NAME)]
 Line = Annotated[
     str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]
 Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_storable)]
 
+MomentQuery = Annotated[Annotated[AwareDatetime, AfterValidator(_within_years)] | None, Query()]
 RunId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
+RunIdText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 SecretPart = Annotated[str, Path(min_length=1, max_length=200)]
 NamePart = Annotated[str, Path(pattern=_NAME)]
 ChildrenQuery = Annotated[Literal["some", "all"], Query()]
@@ -129,7 +144,17 @@ class Asked(Shape):
 
 
 class CancelRun(Asked):
-    pass
+    """`force`: kill what runs at once, and leave `finally` out. `grace`: how long what runs has to
+    end by itself, as a number of seconds or a duration such as `2m`."""
+
+    force: bool = False
+    grace: Grace = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> CancelRun:
+        if self.force and self.grace is not None:
+            raise ValueError("`force` gives no `grace`: leave one of them out")
+        return self
 
 
 class ClearSteps(Asked):
@@ -155,6 +180,39 @@ class MarkSteps(Asked):
     state: Literal["failed", "skipped", "succeeded"]
     outputs: Annotated[dict[str, Any], AfterValidator(_storable)] | None = None
     force: bool = False
+
+
+class BulkRuns(Asked):
+    """The same wish for many runs. `force` and `grace`: of a cancel; `steps`: of a clear or mark,
+    which may be forced, too; `only`: of a clear; `state`: of a mark; `latest`: of a rerun."""
+
+    action: Literal["cancel", "clear", "mark", "pause", "rerun", "resume", "retry"]
+    ids: Annotated[list[RunIdText], Field(min_length=1, max_length=500)]
+    force: bool = False
+    grace: Grace = None
+    steps: Annotated[list[StepName], Field(max_length=1000)] = []
+    only: bool = False
+    state: Literal["failed", "skipped", "succeeded"] | None = None
+    latest: bool = False
+
+    @model_validator(mode="after")
+    def _fits_its_action(self) -> BulkRuns:
+        needed = {"clear": {"steps"}, "mark": {"steps", "state"}}.get(self.action, set())
+        taken = {
+            "cancel": {"force", "grace"},
+            "clear": {"steps", "only", "force"},
+            "mark": {"steps", "state", "force"},
+            "rerun": {"latest"},
+        }.get(self.action, set())
+        for name in ("force", "grace", "steps", "only", "state", "latest"):
+            given = getattr(self, name) not in (False, None, [])
+            if given and name not in taken:
+                raise ValueError(f"`{self.action}` takes no `{name}`: leave it out")
+            if not given and name in needed:
+                raise ValueError(f"`{self.action}` needs `{name}`")
+        if self.force and self.grace is not None:
+            raise ValueError("`force` gives no `grace`: leave one of them out")
+        return self
 
 
 class Rollback(Shape):

@@ -163,6 +163,7 @@ class Heartbeats:
             renewed=list(result.renewed),
             lost=list(result.lost),
             cancel=list(result.cancel),
+            grace_ms=dict(result.grace_ms),
             acknowledged=list(result.acknowledged),
             resend=list(result.resend),
             unheard=unheard,

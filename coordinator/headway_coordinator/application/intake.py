@@ -156,15 +156,23 @@ def cancel_run(
     run: str,
     *,
     reason: str | None,
+    force: bool = False,
+    grace_s: float | None = None,
     key: str | None = None,
 ) -> InboxEntry:
-    """Record the wish to cancel. Raises ConflictError if the run has ended or is set aside."""
+    """Record the wish to cancel. Raises ConflictError if the run has ended or is set aside.
+
+    With `force` what runs is killed at once and `finally` left out; otherwise what runs has
+    `grace_s` to end by itself, or as long as workers give.
+    """
     row = visible_run(storage, identity, run)
     demand_not_set_aside(row)
     if RunStatus(row["state"]) in RUN_TERMINAL:
         raise ConflictError("run_ended", f"the run has ended as {row['state']}; nothing to cancel")
     dedupe = f"cancel:{run}:{key or ids.new_id(clock)}"
-    body = {"reason": reason}
+    body: dict[str, Any] = {"reason": reason}
+    body |= {"force": True} if force else {}
+    body |= {} if grace_s is None else {"grace_s": grace_s}
     entry, _ = storage.inbox.add(
         run=run, kind="cancel", dedupe=dedupe, actor=identity.subject, body=body
     )

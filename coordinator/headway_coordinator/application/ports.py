@@ -198,11 +198,15 @@ class Definitions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
+    """`since` and `until` are of a run's creation: at or after the one, before the other."""
+
     teams: Sequence[str] | None = None
     pipeline: str | None = None
     states: Sequence[str] = ()
     limit: int = 50
     cursor: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class Queries(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -29,8 +29,7 @@ def incoming_of(entry: InboxEntry) -> Incoming | None:
     """Return the entry as an event for its run; None if its body makes no sense."""
     match entry.kind:
         case "cancel":
-            asked = CancelRequested(entry.actor, entry.body.get("reason"))
-            return Incoming(entry.run, asked, entry.actor, entry.id)
+            return Incoming(entry.run, _cancel(entry), entry.actor, entry.id)
         case "retry":
             again = RetryRequested(entry.actor, entry.body.get("reason"))
             return Incoming(entry.run, again, entry.actor, entry.id)
@@ -50,6 +49,13 @@ def incoming_of(entry: InboxEntry) -> Incoming | None:
             )
         case _:
             return None
+
+
+def _cancel(entry: InboxEntry) -> CancelRequested:
+    body = entry.body
+    grace = body.get("grace_s")
+    spared = None if grace is None else timedelta(seconds=grace)
+    return CancelRequested(entry.actor, body.get("reason"), bool(body.get("force")), spared)
 
 
 def recovery_event(kind: InboxKind, actor: str, body: Mapping[str, Any]) -> Asked | None:

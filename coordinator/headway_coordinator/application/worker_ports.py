@@ -3,8 +3,8 @@ adapters implement it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
@@ -80,6 +80,7 @@ class HeartbeatResult:
     renewed: Sequence[str] = ()
     lost: Sequence[str] = ()
     cancel: Sequence[str] = ()
+    grace_ms: Mapping[str, int] = field(default_factory=dict)
     acknowledged: Sequence[str] = ()
     resend: Sequence[str] = ()
 

@@ -109,7 +109,10 @@ def advance(state: RunState, event: Event, now: datetime) -> Decision:
         case Due():
             ignored = _due(draft, event)
         case CancelRequested():
-            ignored = cancel(draft, RunStatus.CANCELLED, event.reason or f"by {event.actor}")
+            reason = event.reason or f"by {event.actor}"
+            ignored = cancel(
+                draft, RunStatus.CANCELLED, reason, force=event.force, grace=event.grace
+            )
         case Opened():
             ignored = _opened(draft)
         case Refused():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from headway_coordinator.engine.states import StepStatus
@@ -102,8 +102,13 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequested:
+    """Stop the run. What runs gets `grace` to end by itself (None: a few seconds). `force`: none,
+    and nothing more of the run starts, `finally` neither."""
+
     actor: str
     reason: str | None = None
+    force: bool = False
+    grace: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from headway_coordinator.engine.states import STEP_TERMINAL, RunStatus, StepStatus
@@ -203,12 +203,14 @@ class StopAttempts:
     """Ask the rows: dispatched attempts are cancelled and come back as `Withdrawn` with `reason`.
 
     With `running`, the ones that a worker holds get a cancel request; without, they are left.
+    `grace` is how long those have to end by themselves (None: as long as the worker gives).
     """
 
     run: str
     attempts: tuple[str, ...]
     reason: str
     running: bool
+    grace: timedelta | None = None
 
 
 Effect = Decide | StopAttempts

@@ -11,6 +11,7 @@ item is cleared and marked as a whole, and its live attempts are those of its it
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from headway.plan.children import parent_of
@@ -288,9 +289,14 @@ def details(asked: Any) -> dict[str, Any]:
         "steps": list(getattr(asked, "steps", ())),
         "state": str(asked.status) if isinstance(asked, MarkRequested) else None,
         "force": getattr(asked, "force", False),
+        "grace_s": _seconds(getattr(asked, "grace", None)),
         "reason": getattr(asked, "reason", None),
     }
     return {name: value for name, value in kept.items() if value}
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else span.total_seconds()
 
 
 def retry(draft: Draft) -> str | None:

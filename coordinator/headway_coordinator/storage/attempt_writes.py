@@ -21,6 +21,7 @@ from sqlalchemy import (
     update,
 )
 
+from headway.protocol.messages import CANCEL_GRACE_MS
 from headway_coordinator.application.advancing_ports import Withdrawal
 from headway_coordinator.engine.model import AttemptEnded, AttemptMade, StopAttempts
 from headway_coordinator.storage.columns import Moment
@@ -77,7 +78,9 @@ class AttemptWrites:
         )
 
     def _prepare_stop(self, database: Database) -> None:
-        self._stops = stops = database.rows(id=Text(), run_id=Text(), reason=Text())
+        self._stops = stops = database.rows(
+            id=Text(), run_id=Text(), reason=Text(), grace_ms=BigInteger()
+        )
         named = update(attempt).where(
             attempt.c.id == stops.c.id, attempt.c.run_id == stops.c.run_id
         )
@@ -91,9 +94,14 @@ class AttemptWrites:
             )
             .returning(attempt.c.run_id, attempt.c.id, attempt.c.fence, attempt.c.stop_reason)
         )
+        # Asked once, and again only to give it less time.
+        usual = func.coalesce(attempt.c.cancel_grace_ms, CANCEL_GRACE_MS)
+        sooner = or_(attempt.c.cancel_at.is_(None), stops.c.grace_ms < usual)
         self._ask = database.prepared(
-            named.where(ATTEMPT_RUNNING, attempt.c.cancel_at.is_(None)).values(
-                cancel_at=database.transaction_now, stop_reason=stops.c.reason
+            named.where(ATTEMPT_RUNNING, sooner).values(
+                cancel_at=func.coalesce(attempt.c.cancel_at, database.transaction_now),
+                cancel_grace_ms=stops.c.grace_ms,
+                stop_reason=stops.c.reason,
             )
         )
         self._withdraw_all = database.prepared(
@@ -153,7 +161,11 @@ class AttemptWrites:
         In this order: what a worker claims in between is seen by the second statement, which
         reads again.
         """
-        rows = {(id, s.run, s.reason): s.running for s in stops for id in s.attempts}
+        rows = {
+            (id, s.run, s.reason, _milliseconds(s.grace)): s.running
+            for s in stops
+            for id in s.attempts
+        }
         if not rows:
             return []
         params = self._stops.params(rows)
@@ -178,6 +190,10 @@ class AttemptWrites:
             return []
         rows = [(id, no, now + wait) for (id, no), wait in zip(attempts, waits, strict=True)]
         return [id for (id,) in line.ask(self._redispatch, self._again.params(rows)).rows]
+
+
+def _milliseconds(grace: timedelta | None) -> int | None:
+    return None if grace is None else round(grace.total_seconds() * 1000)
 
 
 def _ended_row(ended: AttemptEnded) -> tuple[Any, ...]:

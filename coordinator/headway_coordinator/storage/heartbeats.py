@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Row, Text, and_, bindparam, exists, select, update
 
 from headway.crash_points import crash_point
-from headway.protocol.messages import Heartbeat, Held
+from headway.protocol.messages import CANCEL_GRACE_MS, Heartbeat, Held
 from headway_coordinator.application.worker_ports import HeartbeatResult
 from headway_coordinator.storage.database import Database
 from headway_coordinator.storage.renewing import renewed
@@ -43,8 +43,8 @@ class _Renewal:
 
     def run(
         self, connection: Connection, held: Sequence[Held], by: dict[str, str], lease: timedelta
-    ) -> dict[tuple[str, int], bool]:
-        """Return which attempts were renewed, and whether each is asked to stop."""
+    ) -> dict[tuple[str, int], int | None]:
+        """Return which attempts were renewed; of each that is asked to stop, with what grace."""
         wanted = dict.fromkeys(_keys(held))
         if not wanted:
             return {}
@@ -64,10 +64,10 @@ class _Renewal:
         keys: Iterable[tuple[str, int]],
         by: dict[str, str],
         lease: timedelta,
-    ) -> dict[tuple[str, int], bool]:
+    ) -> dict[tuple[str, int], int | None]:
         params = {**by, **self._held.params(keys), "lease": self._database.span(lease)}
         rows: Iterable[Row[Any]] = connection.execute(renew, params)
-        return {(row.id, row.fence): row.cancel_at is not None for row in rows}
+        return {(row.id, row.fence): _grace(row) for row in rows}
 
 
 class Heartbeats:
@@ -125,8 +125,15 @@ def _renew(database: Database, held: Rows, mine: Any, *, skip_locked: bool) -> A
         update(attempt)
         .where(attempt.c.id == found.c.id)
         .values(lease_expires_at=renewed(database))
-        .returning(attempt.c.id, attempt.c.fence, attempt.c.cancel_at)
+        .returning(attempt.c.id, attempt.c.fence, attempt.c.cancel_at, attempt.c.cancel_grace_ms)
     )
+
+
+def _grace(row: Row[Any]) -> int | None:
+    """Return how many milliseconds an attempt that is asked to stop has; None: it is not asked."""
+    if row.cancel_at is None:
+        return None
+    return CANCEL_GRACE_MS if row.cancel_grace_ms is None else row.cancel_grace_ms
 
 
 def _reap(database: Database, held: Rows) -> Any:
@@ -160,14 +167,18 @@ def _keys(held: Iterable[Held]) -> list[tuple[str, int]]:
 
 
 def _result(
-    beat: Heartbeat, renewed: dict[tuple[str, int], bool], unrecorded: dict[tuple[str, int], bool]
+    beat: Heartbeat,
+    renewed: dict[tuple[str, int], int | None],
+    unrecorded: dict[tuple[str, int], int | None],
 ) -> HeartbeatResult:
     running, finished = _keys(beat.running), _keys(beat.finished)
+    graces = {key[0]: grace for key in running if (grace := renewed.get(key)) is not None}
     return HeartbeatResult(
         superseded=False,
         renewed=[key[0] for key in running if key in renewed],
         lost=[key[0] for key in running if key not in renewed],
-        cancel=[key[0] for key in running if renewed.get(key)],
+        cancel=list(graces),
+        grace_ms={id: grace for id, grace in graces.items() if grace != CANCEL_GRACE_MS},
         acknowledged=[key[0] for key in finished if key not in unrecorded],
         resend=[key[0] for key in finished if key in unrecorded],
     )

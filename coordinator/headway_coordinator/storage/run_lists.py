@@ -60,4 +60,8 @@ def list_runs(connection: Connection, wanted: RunFilter) -> tuple[list[dict[str,
 def _page(rows: Select[Any], wanted: RunFilter, table: Any, id: str) -> Select[Any]:
     if wanted.pipeline is not None:
         rows = rows.where(table.c.pipeline == clean_text(wanted.pipeline))
+    if wanted.since is not None:
+        rows = rows.where(table.c.created_at >= wanted.since)
+    if wanted.until is not None:
+        rows = rows.where(table.c.created_at < wanted.until)
     return newest(rows, wanted, team=table.c.team, at=table.c.created_at, id=table.c[id])

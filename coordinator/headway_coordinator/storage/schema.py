@@ -242,6 +242,7 @@ attempt = Table(
     Column("claimed_at", Moment),
     Column("lease_expires_at", Moment),
     Column("cancel_at", Moment),
+    Column("cancel_grace_ms", Integer),  # how long it then has to end by itself; null: as usual
     Column("stop_reason", Text),
     Column("reaped_at", Moment),
     Column("started_at", Moment),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.unit.api.house import SALES, House
@@ -108,6 +110,54 @@ def test_a_key_makes_a_cancel_harmless_to_repeat(house: House) -> None:
     first = house.ask("operator", "POST", path, headers=headers)
     second = house.ask("operator", "POST", path, headers=headers)
     assert first.json() == second.json()
+
+
+def test_a_cancel_by_force_leaves_finally_out(house: House) -> None:
+    text = SALES + "finally:\n  cleanup: {run: rm -rf scratch}\n"
+    run = house.running(text)
+    house.register()
+    won = house.won("extract")
+    path = f"/api/v1/runs/{run}/cancel"
+    both = house.ask("operator", "POST", path, json={"force": True, "grace": 5})
+    assert (both.status_code, both.json()["code"]) == (422, "invalid_request")
+    for wrong in ["an hour", -1, 3601, "2h", True]:
+        assert house.ask("operator", "POST", path, json={"grace": wrong}).status_code == 422
+
+    def beat() -> Any:
+        return house.work(
+            "heartbeat",
+            {"worker": "w1", "boot": "b1", "slots": 2, "slots_free": 1, "draining": False,
+             "running": [{"attempt": won.dispatch.attempt, "fence": 1}], "finished": []},
+        ).json()  # fmt: skip
+
+    assert house.ask("operator", "POST", path, json={"grace": "2m"}).status_code == 202
+    house.lead()
+    assert (beat()["cancel"], beat()["grace_ms"]) == (
+        [won.dispatch.attempt],
+        {won.dispatch.attempt: 120_000},
+    )
+    assert house.ask("operator", "POST", path, json={"force": True}).status_code == 202
+    house.lead()
+    assert beat()["grace_ms"] == {won.dispatch.attempt: 0}
+    states = {step["step"]: step["state"] for step in house.shown(run)["steps"]}
+    assert states == {"extract": "running", "load": "cancelled", "cleanup": "cancelled"}
+
+
+def test_runs_are_listed_by_when_they_were_made(house: House) -> None:
+    house.apply()
+    first = house.start().json()["id"]
+    house.lead()
+
+    def listed(**query: str) -> list[str]:
+        answer = house.ask("viewer", "GET", "/api/v1/runs", params=query)
+        return [row["id"] for row in answer.json()["runs"]]
+
+    assert listed(since="2026-03-01T06:00:00Z") == [first]
+    assert listed(since="2026-03-01T07:00:00.001+01:00") == []
+    assert listed(until="2026-03-01T06:00:00Z") == []
+    assert listed(until="2026-03-01T06:00:00.001Z", state="running") == [first]
+    wrong = house.ask("viewer", "GET", "/api/v1/runs", params={"since": "yesterday"})
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid_request")
 
 
 def test_explain_says_what_a_step_waits_for(house: House) -> None:

@@ -103,3 +103,56 @@ def test_a_cancel_during_finally_stops_it_for_good(first: str, outcome: str) -> 
     run.finish("y", outcome)
     assert run["y"].terminal
     assert run.status == "cancelled"
+
+
+# --- with grace and by force ---------------------------------------------------------------------
+
+
+def stop(*attempts: str, grace: timedelta | None) -> tuple[StopAttempts, ...]:
+    return (StopAttempts("r", attempts, "cancelled", running=True, grace=grace),)
+
+
+def test_a_cancel_says_how_long_what_runs_has_to_end() -> None:
+    run = Journey.of(planned("a"), planned("z", final=True))
+    run.admit("a")
+    decision = run.take(CancelRequested("bob", grace=30 * SECOND))
+    assert decision.effects == stop("r-0-1", grace=30 * SECOND)
+    again = run.take(CancelRequested("bob", grace=2 * SECOND))
+    assert again.effects == stop("r-0-1", grace=2 * SECOND)
+    assert run.cancel().ignored == "the run is being cancelled already"
+    run.finish("a", "cancelled")
+    assert run.steps == "a=cancelled z=ready"
+
+
+def test_force_kills_what_runs_and_leaves_finally_out() -> None:
+    run = Journey.of(planned("a"), planned("b", "a"), planned("z", final=True))
+    run.admit("a")
+    decision = run.take(CancelRequested("bob", force=True))
+    assert decision.effects == stop("r-0-1", grace=timedelta())
+    assert (run.steps, run.status) == ("a=running b=cancelled z=cancelled", "cancelling")
+    run.finish("a", "cancelled")
+    assert (run.steps, run.status) == ("a=cancelled b=cancelled z=cancelled", "cancelled")
+    run.retry()
+    assert run.steps == "a=ready b=pending z=pending"
+
+
+def test_force_ends_a_cancel_that_hangs() -> None:
+    run = Journey.of(planned("a"), planned("z", final=True))
+    run.admit("a")
+    run.cancel()
+    forced = run.take(CancelRequested("bob", force=True))
+    assert forced.effects == stop("r-0-1", grace=timedelta())
+    assert run.steps == "a=running z=cancelled"
+    run.withdraw("a")
+    assert run.status == "cancelled"
+
+
+def test_force_ends_a_finally_that_is_being_stopped_already() -> None:
+    run = Journey.of(planned("a"), planned("z", final=True))
+    run.cancel()
+    run.admit("z")
+    run.cancel()
+    forced = run.take(CancelRequested("bob", force=True))
+    assert forced.effects == stop("r-1-1", grace=timedelta())
+    run.finish("z", "cancelled")
+    assert (run.steps, run.status) == ("a=cancelled z=cancelled", "cancelled")
