@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headway.plan.model import When
+from headway.spec.joining import RULES
 from headway.spec.jsonschema import schema
 from headway.spec.params import TYPES
 
@@ -145,7 +145,7 @@ def kind(held: Mapping[str, Any]) -> str:
         return f"`{held['const']}`"
     if held.get("enum") == [*TYPES]:
         return "[type](#types)"
-    if held.get("enum") == [when.value for when in When]:
+    if held.get("enum") == [*RULES]:
         return "[rule](#when)"
     if "enum" in held:
         return " \\| ".join(f"`{value}`" for value in held["enum"])
@@ -217,8 +217,9 @@ def cell(text: str) -> str:
 
 
 def whens() -> Iterator[str]:
-    for when in When:
-        yield f"| `{when.value}` | {WHEN[when.value]} |"
+    for rule in RULES:
+        yield f"| `{rule}` | {WHEN[rule]} |"
+    yield "| `{succeeded: N}` | so many have succeeded; it does not wait for the others |"
 
 
 def types() -> Iterator[str]:

@@ -164,6 +164,12 @@ RECOVERY = _in(
         "again = planned.final or step.status is not StepStatus.SUCCEEDED",
         "again = True",
     ),
+    ("a retry repeats what is not needed", "if displaced(draft, step):", "if False:"),
+    (
+        "a mark takes a step's cause away",
+        "kept = by_hand or _is_followed(state, key)",
+        "kept = by_hand",
+    ),
     ("a retry leaves finally alone", "again = planned.final or step", "again = step"),
     (
         "a running run is retried",

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from headway.authoring.values import WORDS
-from headway.plan.model import When
+from headway.spec.joining import RULES
 from headway.spec.params import TYPES
 
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,6}", fullmatch=True).filter(lambda n: n not in WORDS)
@@ -175,7 +175,7 @@ def trials(
 
 
 _ANY = {
-    "when": st.sampled_from([str(rule) for rule in When]),
+    "when": st.sampled_from(RULES),
     "if": st.just("1 < 2"),
     "class": st.sampled_from(["small", "io"]),
     "retry": RETRY,

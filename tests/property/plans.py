@@ -13,6 +13,8 @@ FOREACH = (
     Foreach([]),
     Foreach([], max_parallel=2, failures=1),
     Foreach([], max_parallel=1, failures_percent=50),
+    Foreach([], max_parallel=2, enough=1),
+    Foreach([], enough_percent=60),
 )
 SECOND = timedelta(seconds=1)
 
@@ -29,6 +31,7 @@ def steps(draw: st.DrawFn, index: int, before: list[str], final: bool, mapped: b
         else []
     )
     often = st.sampled_from([When.ALL_SUCCEEDED, When.ALL_DONE, When.ANY_FAILED])
+    some = st.lists(st.sampled_from(before), unique=True, max_size=2) if before else st.just([])
     return planned(
         f"{'z' if final else 's'}{index}",
         *needs,
@@ -40,6 +43,9 @@ def steps(draw: st.DrawFn, index: int, before: list[str], final: bool, mapped: b
         queue_timeout=draw(st.sampled_from([None, None, 20 * SECOND])),
         final=final,
         allow_failure=draw(st.sampled_from([False, False, True])),
+        at_least=draw(st.integers(1, max(1, len(needs)))),
+        # What stands before it cannot follow it.
+        cancels=() if final or not before else tuple(draw(some | st.just([]))),
     )
 
 

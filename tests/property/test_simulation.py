@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from headway.plan import build
 from headway.plan.children import parent_of
-from headway.plan.model import When
 from headway.simulation.parts import LOGICAL_DATE, OUTCOMES, Assumed, Simulated
 from headway.spec import load
+from headway.spec.joining import RULES
 from headway_coordinator.engine import invariants
 from headway_coordinator.engine.model import Run
 from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus
@@ -37,7 +37,7 @@ def step(draw: st.DrawFn, before: list[str]) -> dict[str, Any]:
         made = {"run": "x", "class": draw(st.sampled_from(CLASSES))}
         made["outputs"] = {"n": "int"}
     optional: dict[str, st.SearchStrategy[Any]] = {
-        "when": st.sampled_from([str(rule) for rule in When]),
+        "when": st.sampled_from(RULES),
         "if": st.sampled_from(["1 < 2", "1 > 2", "int(params.text) > 1"]),
         "retry": st.fixed_dictionaries({"max": st.integers(0, 2), "delay": SECONDS}),
         "timeout": SECONDS,

@@ -23,7 +23,8 @@ class StepKeys(TypedDict, total=False):
 
     name: str
     needs: Sequence[Handle | str]
-    when: str
+    when: str | Values
+    cancels: Sequence[Handle | str] | str
     if_: str | Expression
     resource_class: str
     retry: int | Values
@@ -34,6 +35,7 @@ class StepKeys(TypedDict, total=False):
     matrix: Mapping[str, Sequence[Any] | Expression]
     max_parallel: int
     allow_failures: int | str
+    enough: int | str
     outputs: Mapping[str, Any]
     env: Values
     inputs: Values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +29,7 @@ def build(canonical: Mapping[str, Any], digest: str | None = None) -> Plan:
         _plan_step(step, index, final=index >= len(main))
         for index, step in enumerate([*main, *last])
     )
+    steps = _displacing(steps, canonical["steps"])
     code = canonical.get("code")
     return Plan(
         pipeline=canonical["pipeline"],
@@ -47,6 +49,35 @@ def build(canonical: Mapping[str, Any], digest: str | None = None) -> Plan:
         produces=any(step.produces for step in steps),
         visible_to=tuple(canonical.get("visible_to") or ()),
     )
+
+
+def _displacing(
+    steps: tuple[PlanStep, ...], main: Sequence[Mapping[str, Any]]
+) -> tuple[PlanStep, ...]:
+    """Return the steps with what each cancels; `all`: the main steps but it and what follows it."""
+    wishes = {step["name"]: step["cancels"] for step in main if step.get("cancels")}
+    if not wishes:
+        return steps
+    dependents = _dependents(steps)
+    made = []
+    for step in steps:
+        wish = wishes.get(step.key, ())
+        if wish == "all":
+            spared = {step.key, *_following(step.key, dependents)}
+            wish = [other.key for other in steps if not other.final and other.key not in spared]
+        made.append(replace(step, cancels=tuple(wish)))
+    return tuple(made)
+
+
+def _following(key: str, dependents: Mapping[str, tuple[str, ...]]) -> set[str]:
+    found: set[str] = set()
+    queue = deque(dependents[key])
+    while queue:
+        name = queue.popleft()
+        if name not in found:
+            found.add(name)
+            queue.extend(dependents[name])
+    return found
 
 
 def _turns(canonical: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +131,8 @@ def _plan_step(step: Mapping[str, Any], index: int, *, final: bool) -> PlanStep:
         index=index,
         kind=kind,
         needs=tuple(step["needs"]),
-        when=When(step["when"]),
+        when=_when(step["when"]),
+        at_least=step["when"]["succeeded"] if isinstance(step["when"], Mapping) else 1,
         condition=step["if"],
         resource_class=step["class"],
         retry=_retry(step["retry"]),
@@ -112,6 +144,10 @@ def _plan_step(step: Mapping[str, Any], index: int, *, final: bool) -> PlanStep:
         foreach=_foreach(step),
         body=_body(kind, step),
     )
+
+
+def _when(rule: str | Mapping[str, Any]) -> When:
+    return When.SOME_SUCCEEDED if isinstance(rule, Mapping) else When(rule)
 
 
 def _body(kind: Kind, step: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,15 +162,22 @@ def _foreach(step: Mapping[str, Any]) -> Foreach | None:
     items = step.get("foreach") if matrix is None else matrix
     if items is None:
         return None
-    allowed = step.get("allow_failures") or 0
-    percent = float(allowed[:-1]) if isinstance(allowed, str) else None
+    failures, failures_percent = _share(step.get("allow_failures") or 0)
+    enough, enough_percent = _share(step.get("enough"))
     return Foreach(
         items,
         is_matrix=matrix is not None,
         max_parallel=step.get("max_parallel"),
-        failures=0 if percent is not None else allowed,
-        failures_percent=percent,
+        failures=failures or 0,
+        failures_percent=failures_percent,
+        enough=enough,
+        enough_percent=enough_percent,
     )
+
+
+def _share(given: int | str | None) -> tuple[int | None, float | None]:
+    """Return a number of items and None, or None and the percentage that the text names."""
+    return (None, float(given[:-1])) if isinstance(given, str) else (given, None)
 
 
 def _retry(retry: Mapping[str, Any]) -> Retry:

@@ -27,6 +27,7 @@ class When(StrEnum):
     NONE_FAILED_MIN_ONE_SUCCESS = "none_failed_min_one_success"
     ALL_DONE_MIN_ONE_SUCCESS = "all_done_min_one_success"
     ALWAYS = "always"
+    SOME_SUCCEEDED = "some_succeeded"  # written `when: {succeeded: N}`
 
 
 class Overlap(StrEnum):
@@ -64,7 +65,8 @@ class Foreach:
     """A step that runs once for each item of a list which is known when its needs have ended.
 
     `items` is JSON, `${{ }}` not yet resolved: a list; or, of a `matrix`, an object of lists whose
-    combinations are the items. The step succeeds with as many failed children as are tolerated.
+    combinations are the items. The step succeeds with as many failed children as are tolerated;
+    with `enough`, as soon as so many have succeeded, and the others are stopped.
     """
 
     items: Any = field(hash=False)
@@ -72,9 +74,19 @@ class Foreach:
     max_parallel: int | None = None
     failures: int = 0
     failures_percent: float | None = None
+    enough: int | None = None
+    enough_percent: float | None = None
+
+    def sufficient(self, items: int) -> int | None:
+        """Return how many of so many children are enough; None: all are to be done."""
+        if self.enough_percent is not None:
+            return math.ceil(items * self.enough_percent / 100)
+        return None if self.enough is None else min(self.enough, items)
 
     def tolerated(self, items: int) -> int:
         """Return how many of so many children may fail."""
+        if (enough := self.sufficient(items)) is not None:
+            return items - enough
         if self.failures_percent is None:
             return self.failures
         return math.floor(items * self.failures_percent / 100)
@@ -99,6 +111,8 @@ class PlanStep:
     body: Mapping[str, Any] = field(hash=False)
     produces: tuple[str, ...] = ()  # the assets that its success updates
     foreach: Foreach | None = None
+    at_least: int = 1  # of its needs have succeeded, with `when: {succeeded: N}`
+    cancels: tuple[str, ...] = ()  # steps that it puts an end to when it begins
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,10 +61,14 @@ def _outlined(step: PlanStep, layer: int, team: str) -> OutlinedStep:
         kind=str(step.kind),
         needs=step.needs,
         queue=queue,
-        when=str(step.when),
+        when=_rule(step),
         condition=step.condition,
         final=step.final,
     )
+
+
+def _rule(step: PlanStep) -> str:
+    return f"{step.at_least}_succeeded" if step.when is When.SOME_SUCCEEDED else str(step.when)
 
 
 def waits_for(step: OutlinedStep) -> str:

@@ -13,6 +13,7 @@ from headway.spec.document import Mapping as MappingNode
 from headway.spec.document import Node, documents
 from headway.spec.expectations import Subject, read_tests
 from headway.spec.graph import check_graph
+from headway.spec.joining import check_joining
 from headway.spec.params import Param, read_params
 from headway.spec.references import check_references
 from headway.spec.report import MAX_PROBLEMS, Report
@@ -111,6 +112,7 @@ def _spec(root: MappingNode, read: dict[str, Any], report: Report) -> Spec:
     _read_starts(root, read, report)
     main, last = (_group(root, group, report, defaults) for group in ("steps", "finally"))
     check_graph(root, report)
+    check_joining(root, report)
     check_references(root, [*main, *last], params, report)
     if "tests" in root.entries:
         subject = Subject.of(_by_name(root, [*main, *last]), params, _broken(root, params))

@@ -1,4 +1,4 @@
-"""Steps that run once for each item: `foreach`, `matrix`, and how many at once and may fail."""
+"""Steps that run once for each item: `foreach`, `matrix`; how many at once, may fail, suffice."""
 
 from __future__ import annotations
 
@@ -36,8 +36,11 @@ def check_repeated(step: Mapping, kind: str, report: Report) -> None:
             if key in step.entries:
                 message = f"`{key}` has no meaning for a `wait` step: all would wait alike"
                 report.on(step.entries[key][0], "wrong_kind", message, "leave it out")
+    if {"enough", "allow_failures"} <= step.entries.keys():
+        message = "`enough` says how many may fail: all others"
+        report.on(step.entries["allow_failures"][0], "conflict", message, "leave it out")
     if not is_repeated(step):
-        for key in ("max_parallel", "allow_failures"):
+        for key in ("max_parallel", "allow_failures", "enough"):
             if key in step.entries:
                 message = f"`{key}` is for steps with `foreach` or `matrix`"
                 hint = "add one, or leave it out"
@@ -132,27 +135,34 @@ def _matrix(node: Node, report: Report) -> dict[str, Any] | None:
     return axes
 
 
-def _allow_failures(node: Node, report: Report) -> int | str | None:
-    if isinstance(node, Scalar) and isinstance(node.value, str):
-        match = _PERCENT.fullmatch(node.value.strip())
-        if match is not None and float(match[1]) <= 100:
-            return f"{float(match[1]):g}%"
-        message = f"allow_failures cannot be `{values.shown(node.value)}`"
-        report.on(node, "bad_value", message, 'a number of items such as 3, or "10%"')
-        return None
-    found: int | None = values.integer("allow_failures", 0, MOST_ITEMS)(node, report)
-    return found
+def _share(what: str, least: int) -> values.Reader:
+    """Return a reader of a number of items, or of a percentage of them."""
+
+    def read(node: Node, report: Report) -> int | str | None:
+        if isinstance(node, Scalar) and isinstance(node.value, str):
+            match = _PERCENT.fullmatch(node.value.strip())
+            if match is not None and (float(match[1]) > 0 or not least) and float(match[1]) <= 100:
+                return f"{float(match[1]):g}%"
+            message = f"{what} cannot be `{values.shown(node.value)}`"
+            report.on(node, "bad_value", message, 'a number of items such as 3, or "10%"')
+            return None
+        found: int | None = values.integer(what, least, MOST_ITEMS)(node, report)
+        return found
+
+    return read
 
 
 KEYS: dict[str, Key] = {
     "foreach": Key(_items("foreach")),
     "matrix": Key(_matrix),
     "max_parallel": Key(values.integer("max_parallel", 1, MOST_ITEMS)),
-    "allow_failures": Key(_allow_failures, default=lambda: 0),
+    "allow_failures": Key(_share("allow_failures", 0), default=lambda: 0),
+    "enough": Key(_share("enough", 1)),
 }
 UNSAID: dict[str, Any] = {
     "foreach": None,
     "matrix": None,
     "max_parallel": None,
     "allow_failures": 0,
+    "enough": None,
 }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from headway.plan.model import When
 from headway.spec import names
 from headway.spec.expectation_schema import test
 from headway.spec.foreach import MOST_ITEMS
+from headway.spec.joining import EVERY_STEP, RULES
 from headway.spec.params import TYPES
 from headway.spec.schema_parts import DURATION, TEXT, URI, record, whole
 from headway.spec.starting import EVERY_TEAM, OVERLAP
@@ -128,7 +128,18 @@ def _step() -> dict[str, Any]:
     }
     keys = {
         "needs": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
-        "when": {"enum": [when.value for when in When]},
+        "when": {
+            "anyOf": [
+                {"enum": list(RULES)},
+                record("when", {"succeeded": {"type": "integer", "minimum": 1}}, ("succeeded",)),
+            ]
+        },
+        "cancels": {
+            "anyOf": [
+                {"const": EVERY_STEP},
+                {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+            ]
+        },
         "if": TEXT,
         "with": {"type": "object"},
         "outputs": {"type": "object", "additionalProperties": {"enum": list(TYPES)}},
@@ -144,16 +155,18 @@ def _step() -> dict[str, Any]:
             "additionalProperties": _items(),
         },
         "max_parallel": {"type": "integer", "minimum": 1, "maximum": MOST_ITEMS},
-        "allow_failures": {
-            "anyOf": [
-                {"type": "integer", "minimum": 0, "maximum": MOST_ITEMS},
-                {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]+)?%$"},
-            ]
-        },
+        "allow_failures": _share(0),
+        "enough": _share(1),
         "allow_failure": {"type": "boolean"},
     }
     one_kind = [{"required": [kind]} for kind in kinds]
     return {**record("step", {**kinds, **keys, **_defaults()}), "oneOf": one_kind}
+
+
+def _share(least: int) -> dict[str, Any]:
+    """Return the schema of a number of items, or of a percentage of them."""
+    percentage = {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]+)?%$"}
+    return {"anyOf": [{"type": "integer", "minimum": least, "maximum": MOST_ITEMS}, percentage]}
 
 
 def _items() -> dict[str, Any]:

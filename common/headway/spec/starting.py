@@ -6,7 +6,7 @@ from collections.abc import Mapping as Named
 from typing import Any
 
 from headway.expressions import Scope
-from headway.spec import foreach, names, secrets, values
+from headway.spec import foreach, joining, names, secrets, values
 from headway.spec.document import Mapping, Node, Scalar, Sequence
 from headway.spec.expression_texts import check_templates, refuse_secrets
 from headway.spec.params import Param
@@ -26,7 +26,7 @@ UNSAID: dict[str, Any] = {
     "tests": [],
 }
 EVERY_TEAM = "*"
-UNSAID_OF_STEP: dict[str, Any] = {"produces": [], **foreach.UNSAID}
+UNSAID_OF_STEP: dict[str, Any] = {"produces": [], **foreach.UNSAID, **joining.UNSAID}
 
 
 def said(read: Named[str, Any], unsaid: Named[str, Any]) -> dict[str, Any]:

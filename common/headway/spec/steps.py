@@ -6,8 +6,8 @@ import re
 from datetime import datetime
 from typing import Any
 
-from headway.plan.model import Kind, When
-from headway.spec import foreach, names, values
+from headway.plan.model import Kind
+from headway.spec import foreach, joining, names, values
 from headway.spec.assets import uris
 from headway.spec.document import Mapping, Node, Scalar
 from headway.spec.report import Report, did_you_mean
@@ -213,7 +213,7 @@ LATER = LATER_KINDS | frozenset(["cache", "repeat", "pool", "undo"])
 ENV = values.mapping_of("env", values.environment("a variable"), names.variable)
 KEYS: dict[str, Key] = {
     "needs": Key(_needs, default=list),
-    "when": Key(values.choice("when", [w.value for w in When]), default=lambda: "all_succeeded"),
+    **joining.KEYS,
     "if": Key(values.text("if")),
     "env": Key(ENV, default=dict),
     "with": Key(values.mapping_of("with", values.anything), default=dict),

@@ -23,7 +23,8 @@ from headway_coordinator.application.plans import Plans
 from headway_coordinator.application.ports import InboxEntry, Storage
 from headway_coordinator.application.reading import step_of, visible_run
 from headway_coordinator.application.requests import recovery_event
-from headway_coordinator.engine.recovery import live_attempts, reach, refusal
+from headway_coordinator.engine.byhand import live_attempts
+from headway_coordinator.engine.recovery import reach, refusal
 from headway_coordinator.engine.state import RunState
 
 Verb = Literal["clear", "mark", "pause", "resume"]

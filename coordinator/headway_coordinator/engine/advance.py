@@ -14,6 +14,7 @@ from headway.plan.model import Plan, PlanStep
 from headway_coordinator.engine import recovery
 from headway_coordinator.engine.byhand import by_hand
 from headway_coordinator.engine.cancelling import cancel
+from headway_coordinator.engine.displacing import begin_step
 from headway_coordinator.engine.draft import Draft
 from headway_coordinator.engine.events import (
     Admitted,
@@ -269,7 +270,7 @@ def _decided(draft: Draft, event: Decided) -> str | None:
         return "the step does not wait for its condition"
     step = draft.steps[planned.key]
     if event.value:
-        draft.make_ready(step)
+        begin_step(draft, step)
     else:
         draft.end(step, StepStatus.SKIPPED, reason="condition")
     return None

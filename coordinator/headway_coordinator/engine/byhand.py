@@ -5,12 +5,13 @@ The wish stands in the step's `reason`, so that a new leader knows it too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from headway_coordinator.engine.draft import Draft
-from headway_coordinator.engine.model import Step
-from headway_coordinator.engine.states import RunStatus, StepStatus
+from headway_coordinator.engine.model import Step, StopAttempts
+from headway_coordinator.engine.state import RunState
+from headway_coordinator.engine.states import STEP_STARTED, RunStatus, StepStatus
 
 CLEARING = "clearing"  # the reason of a running step that starts anew once it has been stopped
 CLEARED = "cleared"  # why a step that had begun is pending again
@@ -45,3 +46,24 @@ def is_asked_for(step: Step) -> bool:
 def is_marking(step: Step) -> bool:
     """Say whether the running step takes a person's mark once it has been stopped."""
     return step.status is StepStatus.RUNNING and (step.reason or "").startswith(MARKING)
+
+
+def stop(draft: Draft, live: Iterable[str], reason: str) -> None:
+    """Ask that these attempts end."""
+    if attempts := tuple(live):
+        draft.ask(StopAttempts(draft.run.id, attempts, reason, running=True))
+
+
+def halt(draft: Draft, step: Step) -> list[str]:
+    """Return the live attempts of a running step; items without one wait again from now on."""
+    draft.touched.append(step.key)
+    for child in [*draft.state.children_of(step.key)]:
+        if child.status in STEP_STARTED and child.live is None:
+            draft.reopen(child)
+    return live_attempts(draft.state, step.key)
+
+
+def live_attempts(state: RunState, key: str) -> list[str]:
+    """Return the step's live attempt, or those of its items."""
+    held = [state.steps[key].live, *(child.live for child in state.children_of(key))]
+    return [live.id for live in held if live is not None]

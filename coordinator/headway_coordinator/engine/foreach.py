@@ -16,13 +16,16 @@ from headway.plan.model import Foreach
 from headway_coordinator.engine.byhand import by_hand, is_asked_for
 from headway_coordinator.engine.draft import Draft
 from headway_coordinator.engine.events import Expanded
-from headway_coordinator.engine.model import Outputs, Step
+from headway_coordinator.engine.model import Outputs, Step, StopAttempts
 from headway_coordinator.engine.states import RunStatus, StepStatus
 
 WINDOW = 500  # children of a step that have not ended
 MAX_OUTPUTS_BYTES = 1_000_000  # of all children together, as JSON
 NOT_COLLECTED = "outputs_not_collected"
 _NAMED = 5
+
+# The reason of a step whose other items are stopped since enough have succeeded, and of those.
+ENOUGH = "enough"
 
 # The reason of a running `finally` step that was asked to stop: the run's own state cannot say it.
 STOP_ASKED = "cancelling"
@@ -47,6 +50,8 @@ def expand(draft: Draft, event: Expanded) -> str | None:
 def tend(draft: Draft, step: Step, foreach: Foreach) -> None:
     """Start children as far as there is room for more, or end the step when all have ended."""
     items = len(step.items or ())
+    if _has_enough(draft, step, foreach):
+        step = _stop_the_others(draft, step)
     is_stopping = stopping(draft, step)
     is_held = is_stopping or draft.run.status is RunStatus.PAUSED
     if not is_held and draft.state.children[step.key].bad <= foreach.tolerated(items):
@@ -54,7 +59,9 @@ def tend(draft: Draft, step: Step, foreach: Foreach) -> None:
     children = draft.state.children[step.key]
     if children.open or by_hand(draft, step, lambda: collected(draft, step)):
         return
-    if is_stopping:
+    if step.reason == ENOUGH and draft.run.status is not RunStatus.CANCELLING:
+        draft.end(step, StepStatus.SUCCEEDED, **collected(draft, step))
+    elif is_stopping:
         draft.end(step, StepStatus.CANCELLED, reason="cancelled")
     elif children.bad > foreach.tolerated(items):
         message = f"{children.bad} of {items} items failed: {_failed(draft, step)}"
@@ -66,11 +73,34 @@ def tend(draft: Draft, step: Step, foreach: Foreach) -> None:
 
 def stopping(draft: Draft, step: Step) -> bool:
     """Say whether the step must not be tried again, or go on, because it is being stopped."""
-    if is_asked_for(draft.steps[parent_of(step.key)]):
+    parent = draft.steps[parent_of(step.key)]
+    if is_asked_for(parent) or parent.reason == ENOUGH:
         return True
     if draft.run.status is not RunStatus.CANCELLING:
         return False
     return step.reason == STOP_ASKED or not draft.plan.of(step.key).final
+
+
+def _has_enough(draft: Draft, step: Step, foreach: Foreach) -> bool:
+    """Say whether so many items have succeeded that the others need not be done."""
+    enough = foreach.sufficient(len(step.items or ()))
+    if enough is None or stopping(draft, step):
+        return False
+    return draft.state.children[step.key].ok >= enough
+
+
+def _stop_the_others(draft: Draft, step: Step) -> Step:
+    """End what waits, ask what runs to stop, and return the step, which says why."""
+    draft.move(step, StepStatus.RUNNING, reason=ENOUGH)
+    live = []
+    for child in [*draft.state.children_of(step.key)]:
+        if child.live is not None:
+            live.append(child.live.id)
+        elif not child.terminal:
+            draft.end(child, StepStatus.CANCELLED, reason=ENOUGH)
+    if live:
+        draft.ask(StopAttempts(draft.run.id, tuple(live), ENOUGH, running=True))
+    return draft.steps[step.key]
 
 
 def _start_children(draft: Draft, step: Step, foreach: Foreach) -> None:

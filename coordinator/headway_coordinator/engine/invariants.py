@@ -10,7 +10,7 @@ from headway_coordinator.engine.advance import LOSS_LIMIT
 from headway_coordinator.engine.byhand import CLEARING, is_asked_for, is_marking
 from headway_coordinator.engine.foreach import WINDOW
 from headway_coordinator.engine.model import Step, Tally
-from headway_coordinator.engine.rules import Ruling, rule
+from headway_coordinator.engine.rules import Ruling, ruling_of
 from headway_coordinator.engine.settle import verdict
 from headway_coordinator.engine.state import RunState, tally_field
 from headway_coordinator.engine.states import (
@@ -104,7 +104,7 @@ def _check_step(state: RunState, step: Step) -> Iterator[str]:
         yield f"{step.key} is {step.status} with outputs"
     if planned.final and step.status in STEP_STARTED and state.open_main:
         yield f"{step.key} of finally started before the main steps had ended"
-    ruling = rule(planned.when, state.tallies[planned.key], len(planned.needs))
+    ruling = ruling_of(planned, state.tallies[planned.key])
     is_clearing = state.steps[planned.key].reason == CLEARING
     if step.status in STEP_STARTED and ruling is not Ruling.RUN and not is_clearing:
         yield f"{step.key} is {step.status} but its needs say {ruling.value}"

@@ -15,7 +15,16 @@ from datetime import timedelta
 from typing import Any
 
 from headway.plan.children import parent_of
-from headway_coordinator.engine.byhand import CLEARED, CLEARING, MARKED, MARKING
+from headway_coordinator.engine.byhand import (
+    CLEARED,
+    CLEARING,
+    MARKED,
+    MARKING,
+    halt,
+    live_attempts,
+    stop,
+)
+from headway_coordinator.engine.displacing import displaced
 from headway_coordinator.engine.draft import Draft
 from headway_coordinator.engine.events import (
     CancelRequested,
@@ -26,7 +35,7 @@ from headway_coordinator.engine.events import (
     RetryRequested,
 )
 from headway_coordinator.engine.foreach import collected
-from headway_coordinator.engine.model import Paused, Step, StopAttempts
+from headway_coordinator.engine.model import Paused, Step
 from headway_coordinator.engine.settle import begin
 from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import (
@@ -106,17 +115,24 @@ def _closure(state: RunState, names: Iterable[str]) -> set[str]:
 
 
 def _not_run(state: RunState, names: Iterable[str]) -> list[str]:
-    """Return the steps that were left out because of these; not those that a person marked."""
+    """Return the steps that were left out because of these; not those that a person marked, nor
+    those after whose end another step has begun."""
     todo, named = list(names), set(names)
     found: dict[str, None] = {}
     while todo:
         for key in state.plan.dependents.get(todo.pop(), ()):
             step = state.steps[key]
             by_hand = key in named or (step.reason or "").startswith(MARKED)
-            if key not in found and step.status in _NOT_RUN and not by_hand:
+            kept = by_hand or _is_followed(state, key)
+            if key not in found and step.status in _NOT_RUN and not kept:
                 found[key] = None
                 todo.append(key)
     return list(found)
+
+
+def _is_followed(state: RunState, key: str) -> bool:
+    followers = state.plan.dependents.get(key, ())
+    return any(state.steps[follower].status in STEP_STARTED for follower in followers)
 
 
 def _unclearable(state: RunState, asked: ClearRequested) -> str | None:
@@ -144,11 +160,11 @@ def _clear(draft: Draft, asked: ClearRequested) -> None:
     for key in chosen:
         step = draft.steps[key]
         if step.status is StepStatus.RUNNING:
-            live += _halt(draft, step)
+            live += halt(draft, step)
             draft.move(step, StepStatus.RUNNING, reason=CLEARING, outputs={}, due_at=None)
         else:
             draft.reopen_whole(step, CLEARED)
-    _stop(draft, live, CLEARING)
+    stop(draft, live, CLEARING)
 
 
 # --- marking -------------------------------------------------------------------------------------
@@ -190,7 +206,7 @@ def _mark(draft: Draft, asked: MarkRequested) -> None:
     for key in asked.steps:
         step = draft.steps[key]
         if step.status is StepStatus.RUNNING:
-            live += _halt(draft, step)
+            live += halt(draft, step)
             reason = f"{MARKING}{asked.status} {words}"
             draft.move(step, StepStatus.RUNNING, reason=reason, outputs=outputs, due_at=None)
         elif not _has(step, asked):
@@ -203,7 +219,7 @@ def _mark(draft: Draft, asked: MarkRequested) -> None:
                 if planned.final and draft.steps[planned.key].terminal:
                     draft.reopen_whole(draft.steps[planned.key])
         draft.reopen_run(to_do=bool(draft.open_main or draft.open_final))
-    _stop(draft, live, "marking")
+    stop(draft, live, "marking")
 
 
 def _found(draft: Draft, step: Step, asked: MarkRequested) -> Mapping[str, Any]:
@@ -228,27 +244,7 @@ def _pause(draft: Draft, asked: PauseRequested) -> None:
         draft.make_ready(step)
 
 
-# --- attempts that are stopped first -------------------------------------------------------------
-
-
-def _stop(draft: Draft, live: Iterable[str], reason: str) -> None:
-    if attempts := tuple(live):
-        draft.ask(StopAttempts(draft.run.id, attempts, reason, running=True))
-
-
-def _halt(draft: Draft, step: Step) -> list[str]:
-    """Return the live attempts of a running step; items without one wait again from now on."""
-    draft.touched.append(step.key)
-    for child in [*draft.state.children_of(step.key)]:
-        if child.status in STEP_STARTED and child.live is None:
-            draft.reopen(child)
-    return live_attempts(draft.state, step.key)
-
-
-def live_attempts(state: RunState, key: str) -> list[str]:
-    """Return the step's live attempt, or those of its items."""
-    held = [state.steps[key].live, *(child.live for child in state.children_of(key))]
-    return [live.id for live in held if live is not None]
+# --- what stands against it ----------------------------------------------------------------------
 
 
 def _live(state: RunState, names: Iterable[str]) -> str | None:
@@ -311,6 +307,8 @@ def retry(draft: Draft) -> str | None:
     for planned in draft.plan.steps:
         step = draft.steps[planned.key]
         again = planned.final or step.status is not StepStatus.SUCCEEDED
+        if displaced(draft, step):
+            continue
         if again and step.status in STEP_REOPENED:
             draft.reopen_children(step, done=planned.final)
             draft.reopen(step)

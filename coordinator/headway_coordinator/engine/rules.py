@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import assert_never
 
-from headway.plan.model import When
+from headway.plan.model import PlanStep, When
 from headway_coordinator.engine.model import Tally
 
 
@@ -20,8 +20,16 @@ class Ruling(Enum):
     UPSTREAM_FAILED = "upstream_failed"
 
 
-def rule(when: When, tally: Tally, needs: int) -> Ruling:
-    """Return what `when` says of a step with `needs` needs of which `tally` have ended."""
+def ruling_of(planned: PlanStep, tally: Tally) -> Ruling:
+    """Return what the step's own rule says now."""
+    return rule(planned.when, tally, len(planned.needs), planned.at_least)
+
+
+def rule(when: When, tally: Tally, needs: int, at_least: int = 1) -> Ruling:
+    """Return what `when` says of a step with `needs` needs of which `tally` have ended.
+
+    `at_least` is how many have to succeed with SOME_SUCCEEDED; one is the same as ANY_SUCCEEDED.
+    """
     ok, bad, skipped = tally.succeeded, tally.failed + tally.upstream_failed, tally.skipped
     all_done = tally.done == needs
     if needs == 0 or when is When.ALWAYS:
@@ -35,12 +43,12 @@ def rule(when: When, tally: Tally, needs: int) -> Ruling:
             return _run_if(all_done)
         case When.ALL_SKIPPED:
             return Ruling.SKIP if ok or bad else _run_if(skipped == needs)
-        case When.ANY_SUCCEEDED:
-            if ok:
+        case When.ANY_SUCCEEDED | When.SOME_SUCCEEDED:
+            if ok >= (at_least if when is When.SOME_SUCCEEDED else 1):
                 return Ruling.RUN
             if not all_done:
                 return Ruling.WAIT
-            return Ruling.SKIP if skipped == needs else Ruling.UPSTREAM_FAILED
+            return Ruling.UPSTREAM_FAILED if bad else Ruling.SKIP
         case When.ANY_FAILED:
             if bad:
                 return Ruling.RUN

@@ -9,10 +9,11 @@ from itertools import takewhile
 from typing import assert_never
 
 from headway.plan.model import PlanStep
+from headway_coordinator.engine.displacing import begin_step
 from headway_coordinator.engine.draft import Draft
 from headway_coordinator.engine.foreach import tend
 from headway_coordinator.engine.model import Decide
-from headway_coordinator.engine.rules import Ruling, rule
+from headway_coordinator.engine.rules import Ruling, ruling_of
 from headway_coordinator.engine.state import RunState
 from headway_coordinator.engine.states import RUN_TERMINAL, RunStatus, StepStatus
 
@@ -39,14 +40,14 @@ def _look(draft: Draft, key: str) -> None:
         return
     if step.status is not StepStatus.PENDING or not _may_start(draft.state, planned):
         return
-    ruling = rule(planned.when, draft.state.tallies[key], len(planned.needs))
+    ruling = ruling_of(planned, draft.state.tallies[key])
     match ruling:
         case Ruling.WAIT:
             pass
         case Ruling.RUN if planned.condition is not None:
             draft.ask(Decide(key))
         case Ruling.RUN:
-            draft.make_ready(step)
+            begin_step(draft, step)
         case Ruling.SKIP:
             draft.end(step, StepStatus.SKIPPED, reason="upstream")
         case Ruling.UPSTREAM_FAILED:
@@ -111,7 +112,7 @@ def awaits_condition(state: RunState, planned: PlanStep) -> bool:
     """Say whether the step's needs let it run and only its `if` is open."""
     if planned.condition is None or state.steps[planned.key].status is not StepStatus.PENDING:
         return False
-    ruling = rule(planned.when, state.tallies[planned.key], len(planned.needs))
+    ruling = ruling_of(planned, state.tallies[planned.key])
     return ruling is Ruling.RUN and _may_start(state, planned)
 
 

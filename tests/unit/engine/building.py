@@ -58,6 +58,8 @@ def planned(
     final: bool = False,
     allow_failure: bool = False,
     foreach: Foreach | None = None,
+    at_least: int = 1,
+    cancels: tuple[str, ...] = (),
 ) -> PlanStep:
     """Return a step of a plan; `plan` gives it its index."""
     return PlanStep(
@@ -74,6 +76,8 @@ def planned(
         final=final,
         allow_failure=allow_failure,
         foreach=foreach,
+        at_least=at_least,
+        cancels=cancels,
         body={},
     )
 
@@ -171,7 +175,7 @@ class Journey:
         apply(self.state, decision.changes)
         assert snapshot(self.state) == snapshot(overlay), "the overlay and the state differ"
         problems = invariants.check(self.state)
-        assert problems == []
+        assert problems == [], "; ".join(problems)
 
     def admit(self, *keys: str) -> Decision:
         """Admit the steps; return the last decision."""

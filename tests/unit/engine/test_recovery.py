@@ -415,3 +415,16 @@ def test_a_mark_that_leaves_nothing_to_do_needs_no_turn() -> None:
     run = in_turns()
     run.mark("succeeded", "b")
     assert run.status == "succeeded"
+
+
+def test_a_mark_does_not_take_back_what_another_step_has_begun_after() -> None:
+    run = Journey.of(
+        planned("a"),
+        planned("b", "a", when=When.ANY_FAILED),
+        planned("c", "b", when=When.ANY_FAILED),
+    )
+    run.perform("a", outcome="failed")
+    run.perform("b", outcome="cancelled")
+    run.admit("c")
+    run.mark("succeeded", "a")
+    assert run.steps == "a=succeeded b=cancelled c=running"

@@ -9,8 +9,8 @@ from pathlib import Path
 import headway.expressions
 import headway.spec
 from headway.expressions.types import FUNCTIONS, METHODS
-from headway.plan import When
 from headway.spec import load, schema
+from headway.spec.joining import RULES
 
 ROOT = Path(__file__).parents[3]
 MAKERS = {"on", "at", "_fault", "_fail", "Fault", "Problem"}
@@ -42,7 +42,7 @@ def test_examples_of_steps_are_valid() -> None:
 def test_every_key_rule_and_function_is_documented() -> None:
     made = schema()
     step, param = (made["$defs"][name]["properties"] for name in ("step", "param"))
-    words = {*made["properties"], *step, *param, *step["http"]["properties"], *When}
+    words = {*made["properties"], *step, *param, *step["http"]["properties"], *RULES}
     words |= {*FUNCTIONS, *METHODS}
     assert {word for word in words if f"`{word}`" not in TEXT} == set()
 
