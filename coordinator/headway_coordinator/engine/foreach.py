@@ -59,7 +59,8 @@ def tend(draft: Draft, step: Step, foreach: Foreach) -> None:
     children = draft.state.children[step.key]
     if children.open or by_hand(draft, step, lambda: collected(draft, step)):
         return
-    if step.reason == ENOUGH and draft.run.status is not RunStatus.CANCELLING:
+    cancelled = draft.run.status is RunStatus.CANCELLING and not draft.plan.of(step.key).final
+    if step.reason == ENOUGH and not cancelled:
         draft.end(step, StepStatus.SUCCEEDED, **collected(draft, step))
     elif is_stopping:
         draft.end(step, StepStatus.CANCELLED, reason="cancelled")

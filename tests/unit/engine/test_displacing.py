@@ -172,6 +172,16 @@ def test_a_cancel_while_the_others_are_stopped_cancels_the_step() -> None:
     assert (run["each"].status, run.status) == (StepStatus.CANCELLED, "cancelled")
 
 
+def test_enough_items_of_a_finally_step_succeed_in_a_cancelled_run() -> None:
+    run = Journey.of(planned("a"), planned("z", final=True, foreach=Foreach([], enough=1)))
+    run.cancel()
+    run.expand("z", 1, 2)
+    run.admit("z[0]", "z[1]")
+    run.finish("z[0]")
+    run.finish("z[1]", "cancelled")
+    assert (run["z"].status, run.status) == (StepStatus.SUCCEEDED, "cancelled")
+
+
 def test_a_new_leader_knows_that_enough_have_succeeded() -> None:
     run = spread(Foreach([], enough=1), 3)
     run.admit("each[0]", "each[1]")
