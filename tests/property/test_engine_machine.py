@@ -326,6 +326,7 @@ class EngineMachine(RuleBasedStateMachine):
             self.requests += 1
         assert self.run.state.run.request == self.requests
         anew = _made_anew(event, decision)
+        moved = set()
         for change in decision.changes:
             match change:
                 case AttemptMade():
@@ -337,7 +338,9 @@ class EngineMachine(RuleBasedStateMachine):
                         self.tried[after.key] = 0  # it starts anew
                     again = reopening or parent_of(before.key) in anew
                     assert again or not before.terminal, f"{before.key} had ended"
-                    self._moved(event, before)
+                    if before.key not in moved:  # what follows of it has causes of its own
+                        self._moved(event, before)
+                    moved.add(before.key)
                 case RunMoved(before):
                     assert reopening or before.status not in RUN_TERMINAL
         if isinstance(event, Withdrawn) and decision.ignored is None:
