@@ -36,7 +36,7 @@ from headway_coordinator.engine.events import (
     Unresolvable,
     Withdrawn,
 )
-from headway_coordinator.engine.foreach import expand, stopping
+from headway_coordinator.engine.foreach import expand, stopping, why_stopped
 from headway_coordinator.engine.model import (
     AttemptEnded,
     AttemptMade,
@@ -188,7 +188,8 @@ def _finished(draft: Draft, event: Finished) -> str | None:
         case "lost":
             _lost(draft, step, event)
         case _:
-            draft.end(step, StepStatus.CANCELLED, reason=event.reason or "cancelled")
+            reason = why_stopped(draft, step) or event.reason or "cancelled"
+            draft.end(step, StepStatus.CANCELLED, reason=reason)
     return None
 
 

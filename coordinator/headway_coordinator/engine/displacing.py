@@ -26,8 +26,10 @@ def begin_step(draft: Draft, step: Step) -> None:
 def displaced(draft: Draft, step: Step) -> bool:
     """Say whether the step was put an end to by one that has succeeded: it is not needed."""
     by = (step.reason or "").removeprefix(f"{MARKED}{_BY}")
-    other = draft.steps.get(by) if by != step.reason else None
-    return other is not None and other.status is StepStatus.SUCCEEDED
+    other = draft.plan.by_key.get(by)  # a person may have such a name, and cancels no step
+    if other is None or step.key not in other.cancels:
+        return False
+    return draft.steps[by].status is StepStatus.SUCCEEDED
 
 
 def _displace(draft: Draft, planned: PlanStep) -> None:

@@ -104,6 +104,11 @@ def _stop_the_others(draft: Draft, step: Step) -> Step:
     return draft.steps[step.key]
 
 
+def why_stopped(draft: Draft, step: Step) -> str | None:
+    """Return why an item was stopped, if that is its step's doing: the worker knows of no cause."""
+    return ENOUGH if draft.steps[parent_of(step.key)].reason == ENOUGH else None
+
+
 def _start_children(draft: Draft, step: Step, foreach: Foreach) -> None:
     children = draft.state.children[step.key]
     room = min(foreach.max_parallel or WINDOW, WINDOW) - children.open

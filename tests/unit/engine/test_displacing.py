@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from headway.plan.model import Foreach, Kind, When
+from headway_coordinator.engine.events import MarkRequested
 from headway_coordinator.engine.model import StopAttempts
 from headway_coordinator.engine.states import StepStatus
 from tests.unit.engine.building import Journey, planned, reloaded
@@ -101,6 +102,16 @@ def test_a_retry_of_the_run_leaves_out_what_is_not_needed_while_its_winner_has_s
     assert other.steps == "a=succeeded b=skipped first=ready"
 
 
+def test_a_person_who_has_the_name_of_a_step_puts_no_end_to_another() -> None:
+    run = Journey.of(planned("a"), planned("first"), planned("d", "first"))
+    run.take(MarkRequested("step first", ("a",), StepStatus.SKIPPED))
+    assert run["a"].reason == "marked by step first"
+    run.perform("first")
+    run.perform("d", outcome="failed")
+    run.retry()
+    assert run.steps == "a=ready first=succeeded d=ready"
+
+
 def test_a_step_with_items_is_put_an_end_to_as_a_whole() -> None:
     run = Journey.of(
         planned("a"), planned("each", foreach=Foreach([])), planned("end", "a", cancels=("each",))
@@ -133,7 +144,8 @@ def test_enough_items_end_their_step_and_the_others_are_stopped() -> None:
     decision = run.finish("each[2]", outputs={"n": 2})
     assert decision.effects == (StopAttempts("r", ("r-0.0-1",), "enough", running=True),)
     assert run["each[3]"].status is StepStatus.CANCELLED
-    run.finish("each[0]", "cancelled", reason="enough")
+    run.finish("each[0]", "cancelled", reason="cancelled")
+    assert run["each[0]"].reason == run["each[3]"].reason == "enough"
     assert run["each"].status is StepStatus.SUCCEEDED
     assert run["each"].outputs == ({}, {"n": 1}, {"n": 2}, {}, {})
     assert run["after"].status is StepStatus.READY
