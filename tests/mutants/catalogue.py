@@ -132,8 +132,26 @@ CANCELLING = _in(
     ),
 )
 
+DISPLACING = _in(
+    "engine/displacing.py",
+    ("a race has no end", "if planned.cancels and", "if False and"),
+    ("what has ended is skipped", "if step.terminal or is_asked_for(step):", "if False:"),
+    (
+        "a winner that failed keeps the others out",
+        "return draft.steps[by].status is",
+        "return True or draft.steps[by].status is",
+    ),
+)
+
 FOREACH = _in(
     "engine/foreach.py",
+    ("enough is one more", "children[step.key].ok >= enough", "children[step.key].ok > enough"),
+    ("what is stopped is tried again", " or parent.reason == ENOUGH:", ":"),
+    (
+        "a cancelled run has enough",
+        "if step.reason == ENOUGH and not cancelled:",
+        "if step.reason == ENOUGH:",
+    ),
     (
         "what is cancelled in finally may try again",
         "return step.reason == STOP_ASKED or not",
@@ -360,6 +378,7 @@ ADMISSION = (
 MUTANTS = (
     *ADVANCE,
     *CANCELLING,
+    *DISPLACING,
     *FOREACH,
     *RECOVERY,
     *DRAFT,
