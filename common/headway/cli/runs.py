@@ -151,7 +151,8 @@ def _print_facts(run: Snapshot) -> None:
 def _print_requests(requests: Sequence[Any]) -> None:
     """Say what people asked of the run, the newest first."""
     for asked in requests[:_REQUESTS_SHOWN]:
-        what = " ".join([str(asked.get("kind")), *asked.get("steps", []), asked.get("state") or ""])
+        parts = [str(asked.get("kind")), *asked.get("steps", []), asked.get("state") or ""]
+        what = " ".join([*parts, "by force" if asked.get("force") else ""])
         who = _who(asked.get("actor"), asked.get("reason"), asked.get("asked_at"))
         result = asked.get("result")
         refused = f"; not done: {result}" if result not in (None, "applied") else ""

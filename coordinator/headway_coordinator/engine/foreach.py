@@ -25,7 +25,7 @@ NOT_COLLECTED = "outputs_not_collected"
 _NAMED = 5
 
 # The reason of a step whose other items are stopped since enough have succeeded, and of those.
-ENOUGH = "enough"
+ENOUGH = "enough_succeeded"
 
 # The reason of a running `finally` step that was asked to stop: the run's own state cannot say it.
 STOP_ASKED = "cancelling"

@@ -140,3 +140,17 @@ def test_runs_of_a_time_are_listed(headway: Command, three: ApiDouble) -> None:
     [asked] = three.asked
     assert asked.query["since"] == "2026-03-01T06:00:00+00:00"
     assert asked.query["until"] == "2026-03-02T06:00:00+01:00"
+
+
+def test_a_run_says_who_cancelled_it_by_force(headway: Command, api: ApiDouble) -> None:
+    asked = {"kind": "cancel", "actor": "ann", "reason": "it hangs", "force": True, "steps": []}
+    asked |= {"asked_at": "2026-03-01T06:00:00Z", "result": "applied", "state": None}
+    shown = {
+        **run(IDS[0], "cancelled"),
+        "steps": [],
+        "requests": [asked, {**asked, "force": False}],
+    }
+    api.on(f"GET /runs/{IDS[0]}", Reply(shown))
+    out = headway("runs", "show", IDS[0]).out
+    assert "cancel by force: by ann, 2026-03-01 06:00:00Z: it hangs" in out
+    assert "cancel: by ann, 2026-03-01 06:00:00Z: it hangs" in out

@@ -142,10 +142,10 @@ def test_enough_items_end_their_step_and_the_others_are_stopped() -> None:
     run.finish("each[1]", outputs={"n": 1})
     assert run["each"].status == "running"
     decision = run.finish("each[2]", outputs={"n": 2})
-    assert decision.effects == (StopAttempts("r", ("r-0.0-1",), "enough", running=True),)
+    assert decision.effects == (StopAttempts("r", ("r-0.0-1",), "enough_succeeded", running=True),)
     assert run["each[3]"].status is StepStatus.CANCELLED
     run.finish("each[0]", "cancelled", reason="cancelled")
-    assert run["each[0]"].reason == run["each[3]"].reason == "enough"
+    assert run["each[0]"].reason == run["each[3]"].reason == "enough_succeeded"
     assert run["each"].status is StepStatus.SUCCEEDED
     assert run["each"].outputs == ({}, {"n": 1}, {"n": 2}, {}, {})
     assert run["after"].status is StepStatus.READY
@@ -199,5 +199,5 @@ def test_a_new_leader_knows_that_enough_have_succeeded() -> None:
     run.admit("each[0]", "each[1]")
     run.finish("each[0]")
     again = reloaded(run.state)
-    assert again.steps["each"].reason == "enough"
+    assert again.steps["each"].reason == "enough_succeeded"
     assert again.children["each"] == run.state.children["each"]
