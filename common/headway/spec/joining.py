@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from collections.abc import Mapping as Named
 from typing import Any
 
 from headway.plan.model import When
@@ -14,6 +16,7 @@ from headway.spec.values import Key
 RULES = tuple(rule.value for rule in When if rule is not When.SOME_SUCCEEDED)
 EVERY_STEP = "all"
 _MOST_NEEDS = 10_000
+_MOST_ENDS = 100  # steps with `cancels`: each may name all the others of a large graph
 
 
 def read_when(node: Node, report: Report) -> Any:
@@ -40,12 +43,11 @@ def check_joining(root: Mapping, report: Report) -> None:
     """Note counts that no step can reach, and steps that a step cannot put an end to."""
     for group in ("steps", "finally"):
         entry = root.entries.get(group)
-        steps = entry[1].entries if entry is not None and isinstance(entry[1], Mapping) else {}
-        for name, (_, step) in steps.items():
-            if isinstance(step, Mapping):
-                _check_count(step, report)
-                if "cancels" in step.entries:
-                    _check_cancels(name, group, step, steps, report)
+        named = entry[1].entries if entry is not None and isinstance(entry[1], Mapping) else {}
+        steps = {name: step for name, (_, step) in named.items() if isinstance(step, Mapping)}
+        for step in steps.values():
+            _check_count(step, report)
+        _check_ends(group, steps, named, report)
 
 
 def _check_count(step: Mapping, report: Report) -> None:
@@ -60,37 +62,50 @@ def _check_count(step: Mapping, report: Report) -> None:
         report.on(wanted[1], "bad_value", message, "name more needs, or a smaller number")
 
 
-def _check_cancels(
-    name: str, group: str, step: Mapping, steps: dict[str, tuple[Scalar, Node]], report: Report
+def _check_ends(
+    group: str, steps: Named[str, Mapping], named: Collection[str], report: Report
 ) -> None:
-    key, named = step.entries["cancels"]
-    if group == "finally":
-        message = "a step of `finally` cancels nothing: all others have ended when it starts"
-        report.on(key, "conflict", message, "leave it out")
-        return
-    following: set[str] | None = None
-    for each in named.items if isinstance(named, Sequence) else []:
-        if not isinstance(each, Scalar):
-            continue
-        other = each.text
-        if other == name:
-            report.on(each, "bad_value", f"step `{name}` cancels itself", "leave it out")
-        elif other not in steps:
-            hint = did_you_mean(other, steps) or "name steps of this pipeline"
-            report.on(each, "unknown_step", f"there is no step `{other}`", hint)
-        else:
-            following = _following(name, steps) if following is None else following
-            if other in following:
-                message = f"`{other}` follows `{name}`: it cannot have begun by then"
-                report.on(each, "bad_value", message, "give it an `if`")
+    ending = {name: step for name, step in steps.items() if "cancels" in step.entries}
+    dependents = _dependents(steps) if ending else {}
+    for count, (name, step) in enumerate(ending.items()):
+        key, others = step.entries["cancels"]
+        if group == "finally":
+            message = "a step of `finally` cancels nothing: all others have ended when it starts"
+            report.on(key, "conflict", message, "leave it out")
+        elif count == _MOST_ENDS:
+            message = f"more than {_MOST_ENDS} steps have `cancels`"
+            report.on(key, "bad_value", message, "let one step put an end to several")
+            return
+        elif isinstance(others, Sequence):
+            following = _following(name, dependents)
+            for other in others.items:
+                if isinstance(other, Scalar):
+                    _check_end(name, other, following, named, report)
 
 
-def _following(name: str, steps: dict[str, tuple[Scalar, Node]]) -> set[str]:
+def _check_end(
+    name: str, other: Scalar, following: set[str], named: Collection[str], report: Report
+) -> None:
+    if other.text == name:
+        report.on(other, "bad_value", f"step `{name}` cancels itself", "leave it out")
+    elif other.text not in named:
+        hint = did_you_mean(other.text, named) or "name steps of this pipeline"
+        report.on(other, "unknown_step", f"there is no step `{other.text}`", hint)
+    elif other.text in following:
+        message = f"`{other.text}` follows `{name}`: it cannot have begun by then"
+        report.on(other, "bad_value", message, "give it an `if`")
+
+
+def _dependents(steps: Named[str, Mapping]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, step in steps.items():
+        for need in needs_of(step):
+            found.setdefault(need.text, []).append(name)
+    return found
+
+
+def _following(name: str, dependents: Named[str, list[str]]) -> set[str]:
     """Return the steps that need this one, however far away."""
-    dependents: dict[str, list[str]] = {}
-    for other, (_, step) in steps.items():
-        for need in needs_of(step) if isinstance(step, Mapping) else []:
-            dependents.setdefault(need.text, []).append(other)
     found: set[str] = set()
     stack = [name]
     while stack:

@@ -55,6 +55,11 @@ def _grace_seconds(value: Any) -> Any:
     return value
 
 
+def _demand_one(force: bool, grace: float | None) -> None:
+    if force and grace is not None:
+        raise ValueError("`force` gives no `grace`: leave one of them out")
+
+
 Grace = Annotated[float | None, BeforeValidator(_grace_seconds)]
 NameText = Annotated[str, StringConstraints(pattern=_NAME)]
 Line = Annotated[
@@ -152,8 +157,7 @@ class CancelRun(Asked):
 
     @model_validator(mode="after")
     def _one_of_both(self) -> CancelRun:
-        if self.force and self.grace is not None:
-            raise ValueError("`force` gives no `grace`: leave one of them out")
+        _demand_one(self.force, self.grace)
         return self
 
 
@@ -205,13 +209,13 @@ class BulkRuns(Asked):
             "rerun": {"latest"},
         }.get(self.action, set())
         for name in ("force", "grace", "steps", "only", "state", "latest"):
-            given = getattr(self, name) not in (False, None, [])
+            given = getattr(self, name) not in (None, [])
+            given = given and getattr(self, name) is not False
             if given and name not in taken:
                 raise ValueError(f"`{self.action}` takes no `{name}`: leave it out")
             if not given and name in needed:
                 raise ValueError(f"`{self.action}` needs `{name}`")
-        if self.force and self.grace is not None:
-            raise ValueError("`force` gives no `grace`: leave one of them out")
+        _demand_one(self.force, self.grace)
         return self
 
 

@@ -89,6 +89,7 @@ def test_a_rerun_of_many_names_the_new_runs_and_a_key_makes_none_twice(house: Ho
     [
         ("pause", {"force": True}),
         ("retry", {"grace": 5}),
+        ("retry", {"grace": 0}),
         ("cancel", {"force": True, "grace": 5}),
         ("cancel", {"steps": ["extract"]}),
         ("clear", {}),

@@ -82,3 +82,9 @@ def test_a_step_of_finally_cancels_nothing() -> None:
     text = "steps: {a: {run: x}}\nfinally: {z: {cancels: all, run: x}}\n"
     [problem] = load(HEAD + text, "f").problems
     assert (problem.code, problem.line) == ("conflict", 6)
+
+
+def test_only_so_many_steps_may_put_an_end_to_others() -> None:
+    steps = "".join(f"  s{n}: {{cancels: all, run: x}}\n" for n in range(102))
+    [problem] = load(HEAD + "steps:\n" + steps, "f").problems
+    assert (problem.code, problem.line) == ("bad_value", 106)
