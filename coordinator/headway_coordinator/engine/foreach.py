@@ -13,10 +13,10 @@ from typing import Any
 
 from headway.plan.children import child_index, child_key, parent_of
 from headway.plan.model import Foreach
-from headway_coordinator.engine.byhand import by_hand, is_asked_for
+from headway_coordinator.engine.byhand import by_hand, is_asked_for, stop
 from headway_coordinator.engine.draft import Draft
 from headway_coordinator.engine.events import Expanded
-from headway_coordinator.engine.model import Outputs, Step, StopAttempts
+from headway_coordinator.engine.model import Outputs, Step
 from headway_coordinator.engine.states import RunStatus, StepStatus
 
 WINDOW = 500  # children of a step that have not ended
@@ -99,8 +99,7 @@ def _stop_the_others(draft: Draft, step: Step) -> Step:
             live.append(child.live.id)
         elif not child.terminal:
             draft.end(child, StepStatus.CANCELLED, reason=ENOUGH)
-    if live:
-        draft.ask(StopAttempts(draft.run.id, tuple(live), ENOUGH, running=True))
+    stop(draft, live, ENOUGH)
     return draft.steps[step.key]
 
 
