@@ -56,10 +56,11 @@ def test_a_child_that_cannot_do_with_its_settings_is_told_and_not_started_for_ev
 def test_stopping_ends_the_last_started_first(tmp_path: Path) -> None:
     supervisor = Supervisor(SystemClock())
     log = tmp_path / "log"
+    # One write a word: `print` makes two, and two processes share the file.
     program = (
-        "import signal, sys\n"
-        "def end(*_):\n    print(sys.argv[1], flush=True)\n    sys.exit()\n"
-        "signal.signal(signal.SIGTERM, end)\nprint('ready', flush=True)\n"
+        "import os, signal, sys\n"
+        "def end(*_):\n    os.write(1, f'{sys.argv[1]}\\n'.encode())\n    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end)\nos.write(1, b'ready\\n')\n"
         "while True: signal.pause()\n"
     )
     for name in ("first", "second"):
